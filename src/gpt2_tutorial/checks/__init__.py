@@ -1,0 +1,17 @@
+"""The exercise checkers: `check("01.2", my_function)` says one helpful thing and never raises."""
+
+from gpt2_tutorial.checks.engine import (
+    EXERCISES,
+    Exercise,
+    Mutant,
+    Result,
+    check,
+    exercise,
+    load,
+    load_all,
+    run,
+)
+
+__all__ = [
+    "EXERCISES", "Exercise", "Mutant", "Result", "check", "exercise", "load", "load_all", "run",
+]  # fmt: skip

@@ -1,0 +1,142 @@
+"""Check the checkers: each function returns a list of complaints about one exercise.
+
+An empty list is praise. The tests call these on every registered exercise, and on broken ones to
+see that each complaint really comes.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+import sys
+from collections.abc import Callable
+from itertools import combinations, count
+
+import torch
+
+from gpt2_tutorial.checks.compare import same
+from gpt2_tutorial.checks.diagnose import behaves_like, try_out
+from gpt2_tutorial.checks.engine import Exercise, Mutant, examine
+from gpt2_tutorial.checks.outcomes import alike, call, own_dice
+
+SEEDS = (0, 1, 2)
+CASES = 20
+RANDOM_INPUTS = 200
+
+
+def unsolved(exercise: Exercise) -> list[str]:
+    """Complain unless the stub, as the notebook ships it, counts as not tried and is not right."""
+    stub = executed(exercise, exercise.stub)
+    result = examine(exercise, stub)
+    if result.status != "not tried":
+        return [f"the stub is not ○ but: {result.message}"]
+    with own_dice():
+        right = not exercise.is_value and not try_out(exercise, stub).wrong
+    return ["the stub gives the right answers already"] if right else []
+
+
+def solved(exercise: Exercise) -> list[str]:
+    """Complain unless the solution passes, and so does its text where a notebook runs it."""
+    answers = {
+        "the solution": exercise.solution,
+        "the solution's text": executed(exercise, exercise.solution_source),
+    }
+    results = [(name, examine(exercise, answer)) for name, answer in answers.items()]
+    return [f"{name} does not pass: {r.message}" for name, r in results if r.status != "passed"]
+
+
+def mutants(exercise: Exercise) -> list[str]:
+    """Complain unless each mutant is wrong, in its own way, and gets its own sentence."""
+    found = []
+    for (a, one), (b, two) in combinations(exercise.mutants.items(), 2):
+        if one.sentence == two.sentence:
+            found.append(f"mutants {a!r} and {b!r} share one sentence")
+        for seed in SEEDS:
+            if _twins(exercise, one, two, seed):
+                found.append(f"mutants {a!r} and {b!r} give the same answers (seed {seed})")
+                break
+    for name, mutant in exercise.mutants.items():
+        found += [c for seed in SEEDS for c in _own_sentence(exercise, name, mutant, seed)]
+    return list(dict.fromkeys(found))
+
+
+def _own_sentence(exercise: Exercise, name: str, mutant: Mutant, seed: int) -> list[str]:
+    result = examine(exercise, mutant.answer, seed)
+    if result.status != "wrong":
+        return [f"mutant {name!r} is {result.status} (seed {seed})"]
+    if result.mutant != name:
+        other = repr(result.mutant) if result.mutant else f"the general {result.kind!r}"
+        return [f"mutant {name!r} gets the sentence of {other} (seed {seed})"]
+    parts = [text for text, *_ in string.Formatter().parse(mutant.sentence)]
+    if not all(part in result.message for part in parts):
+        return [f"mutant {name!r} is known, but its sentence is not shown"]
+    return []
+
+
+def _twins(exercise: Exercise, one: Mutant, two: Mutant, seed: int) -> bool:
+    if exercise.is_value:
+        return same(one.answer, two.answer, exercise.atol)
+    with own_dice():
+        trial = try_out(exercise, one.answer, seed)
+        return behaves_like(trial, two, trial.wrong)
+
+
+def spec(exercise: Exercise) -> list[str]:
+    """Complain unless the solution does what the plain loops do, on 200 inputs or more."""
+    if exercise.is_value:
+        return []
+    tried = 0
+    with own_dice():
+        for seed in count():
+            for case in exercise.cases(seed):
+                want = call(exercise.spec, case, exercise.observe)
+                got = call(exercise.solution, case, exercise.observe)
+                if not alike(want, got, exercise.atol):
+                    return [f"on {case} the spec gives {want.text()}, the solution {got.text()}"]
+                tried += 1
+            if tried >= RANDOM_INPUTS or not tried:
+                return [] if tried else ["inputs gives no cases"]
+
+
+def inputs(exercise: Exercise) -> list[str]:
+    """Complain about too few cases, and about cases that do not follow from the seed alone."""
+    if exercise.is_value:
+        return []
+    with own_dice():
+        first, again, other = exercise.cases(0), _elsewhere(exercise), exercise.cases(1)
+    found = []
+    if len(first) < CASES:
+        found.append(f"{len(first)} cases are too few; give at least {CASES}")
+    if not same(_plain(first), _plain(again)):
+        found.append("one seed gives different cases on another day; draw them from rng alone")
+    if same(_plain(first), _plain(other)):
+        found.append("every seed gives the same cases; draw them from rng")
+    return found
+
+
+def _elsewhere(exercise: Exercise) -> list[tuple]:
+    """Make the cases of seed 0 again, with every other source of chance moved on."""
+    random.seed(1)
+    torch.default_generator.manual_seed(1)
+    return exercise.cases(0)
+
+
+def _plain(cases: list[tuple]) -> list:
+    """Make generators comparable: by their state."""
+    return [
+        tuple(a.get_state() if isinstance(a, torch.Generator) else a for a in case)
+        for case in cases
+    ]
+
+
+def executed(exercise: Exercise, source: str) -> object:
+    """Run a piece of source beside the exercise's module and give what it defines."""
+    modules = (exercise.module, getattr(exercise.solution, "__module__", ""))
+    names = {}
+    for module in modules:
+        names.update(vars(sys.modules[module]) if module in sys.modules else {})
+    exec(compile(source, f"<{exercise.id}>", "exec", dont_inherit=True), names)
+    return names[exercise.name]
+
+
+CHECKS: tuple[Callable[[Exercise], list[str]], ...] = (unsolved, solved, mutants, spec, inputs)

@@ -1,0 +1,191 @@
+"""Find the one sentence that helps most: what is wrong with a function, in a fixed order.
+
+Known mistakes come first, compared on everything that a call does (its value, its error, and
+what it changed on the side); then the general ones, from "it raised" to the smallest wrong case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from gpt2_tutorial.checks.compare import KINDS, difference
+from gpt2_tutorial.checks.outcomes import Outcome, alike, call
+from gpt2_tutorial.checks.registry import Exercise, Mutant
+from gpt2_tutorial.checks.show import describe, guarded, short
+from gpt2_tutorial.checks.stubs import untouched
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found: a status, a kind, a sentence, and the case that shows it."""
+
+    status: str
+    kind: str
+    sentence: str = ""
+    index: int | None = None
+    mutant: str | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One answer on all cases, beside what was expected."""
+
+    exercise: Exercise
+    cases: list[tuple]
+    expected: list[Outcome]
+    got: list[Outcome]
+
+    @property
+    def wrong(self) -> list[int]:
+        """Numbers of the cases whose answer is not the expected one."""
+        atol = self.exercise.atol
+        pairs = zip(self.expected, self.got, strict=True)
+        return [i for i, (want, got) in enumerate(pairs) if not alike(want, got, atol)]
+
+    @property
+    def changed(self) -> list[int]:
+        """Numbers of the cases whose arguments were changed although the spec leaves them."""
+        pairs = zip(self.expected, self.got, strict=True)
+        return [
+            i
+            for i, (want, got) in enumerate(pairs)
+            if got.changed is not None and want.changed is None
+        ]
+
+
+NOT_TRIED = Diagnosis("not tried", "not tried")
+
+
+def try_out(exercise: Exercise, answer: Callable, seed: int = 0) -> Trial:
+    """Call the spec and the answer on every case of one seed."""
+    cases = exercise.cases(seed)
+    expected = [call(exercise.spec, case, exercise.observe) for case in cases]
+    return Trial(exercise, cases, expected, [call(answer, c, exercise.observe) for c in cases])
+
+
+def diagnose_function(exercise: Exercise, answer: object, seed: int = 0) -> tuple:
+    """Give the diagnosis of a function, and its trial (None where it was never called)."""
+    if answer is None or answer is Ellipsis or untouched(exercise.stub, answer):
+        return NOT_TRIED, None
+    if not callable(answer):
+        sentence = (
+            f"Your answer is {describe(answer)}. Hand over the function itself, without calling "
+            f'it: check("{exercise.id}", {exercise.name}).'
+        )
+        return Diagnosis("wrong", "not callable", sentence), None
+    trial = try_out(exercise, answer, seed)
+    wrong, changed = trial.wrong, trial.changed
+    if not wrong and not changed:
+        return Diagnosis("passed", "passed"), trial
+    found = (step(trial, wrong, changed) for step in LADDER)
+    return next(diagnosis for diagnosis in found if diagnosis), trial
+
+
+def _unfinished(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+    errors = [outcome.error for outcome in trial.got]
+    return NOT_TRIED if all(type(error) is NotImplementedError for error in errors) else None
+
+
+def _known_mistake(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+    first = (wrong or changed)[0]
+    for name, mutant in trial.exercise.mutants.items():
+        if behaves_like(trial, mutant, wrong):
+            return Diagnosis("wrong", "mutant", mutant.sentence, first, name)
+    return None
+
+
+def behaves_like(trial: Trial, mutant: Mutant, wrong: list[int]) -> bool:
+    """Say whether the answer did on every case what the mutant does, and the mutant is wrong."""
+    exercise, proven_wrong = trial.exercise, False
+    order = [*wrong, *(i for i in range(len(trial.cases)) if i not in wrong)]
+    for i in order:
+        made, got, want = call(mutant.answer, trial.cases[i], exercise.observe), *_pair(trial, i)
+        if not alike(made, got, exercise.atol, strict=True) or made.changed != got.changed:
+            return False
+        as_asked = alike(want, made, exercise.atol) and made.changed == want.changed
+        proven_wrong = proven_wrong or not as_asked
+    return proven_wrong
+
+
+def _pair(trial: Trial, index: int) -> tuple[Outcome, Outcome]:
+    return trial.got[index], trial.expected[index]
+
+
+def _raised(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+    where = [i for i in wrong if trial.got[i].error is not None]
+    if not where:
+        return None
+    text = trial.got[where[0]].text()
+    blank = "ellipsis" in text.lower()
+    advice = " A `...` of the stub is still in it: put your code there." if blank else ""
+    count = "" if len(where) == len(trial.cases) else f" ({len(where)} of {len(trial.cases)} cases)"
+    return Diagnosis("wrong", "raised", f"Your function raised {text}{count}.{advice}", where[0])
+
+
+def _no_return(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+    values = [outcome.value for outcome in trial.got]
+    if all(value is Ellipsis for value in values):
+        return Diagnosis("wrong", "no return", "Your function still returns `...`.", wrong[0])
+    if not wrong or any(value is not None for value in values):
+        return None
+    sentence = "Your function returns nothing: the line with `return` is missing."
+    if any(outcome.printed for outcome in trial.got):
+        sentence = "Your function prints its answer and returns nothing: use `return`."
+    return Diagnosis("wrong", "no return", sentence, wrong[0])
+
+
+def _in_place(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+    if not changed:
+        return None
+    place = trial.got[changed[0]].changed
+    which = "its argument" if len(trial.cases[changed[0]]) == 1 else f"its argument {place + 1}"
+    sentence = (
+        f"Your function changes {which} in place, so the caller's data is lost. "
+        "Make a new value instead."
+    )
+    return Diagnosis("wrong", "in place", sentence, changed[0])
+
+
+def _frozen(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+    def constant(outcomes: list[Outcome]) -> bool:
+        return all(alike(outcomes[0], other, 0.0, strict=True) for other in outcomes[1:])
+
+    if len(trial.cases) < 2 or not constant(trial.got) or constant(trial.expected):
+        return None
+    sentence = "Your function gives the same answer for every input. Does it use its arguments?"
+    return Diagnosis("wrong", "frozen", sentence, wrong[0])
+
+
+def _smallest(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+    found = {}
+    for i in wrong:
+        kind, sentence = _compared(trial, i, len(wrong))
+        found.setdefault(kind, (i, sentence))
+    kind = next(kind for kind in KINDS if kind in found)
+    index, sentence = found[kind]
+    return Diagnosis("wrong", kind, sentence, index)
+
+
+def _compared(trial: Trial, index: int, wrong: int) -> tuple[str, str]:
+    want, got = trial.expected[index], trial.got[index]
+    if want.error is not None:
+        name = type(want.error).__name__
+        return "value", f"Your function should refuse this input with a {name}."
+    kind, sentence = difference(want.value, got.value, trial.exercise.atol)
+    if got.value is None:
+        sentence = "On this input your function returns nothing: one path has no `return`."
+    if kind == "value" and not guarded(False, _is_large, want.value):
+        total = len(trial.cases)
+        sentence = f"{total - wrong} of {total} cases are right. Here is the first that is not."
+    return kind, sentence
+
+
+def _is_large(value: object) -> bool:
+    """A tensor too large to be shown whole; there the sentence says where the fault is."""
+    return isinstance(value, torch.Tensor) and value.numel() > 1 and " of shape " in short(value)
+
+
+LADDER = (_unfinished, _known_mistake, _raised, _no_return, _in_place, _frozen, _smallest)

@@ -1,0 +1,169 @@
+"""Check an answer and say one helpful thing about it; nothing here ever raises.
+
+>>> @exercise("99.1", subgoal="score")
+... class CoinFlip:
+...     stub = "answer = None"
+...     solution = 0.693
+...     atol = 0.001
+...     mutants = {
+...         "base 2": (1.0, "You used the logarithm to base 2. Here it is the natural one."),
+...         "sign": (-0.693, "Chances below 1 have a negative logarithm: turn its sign round."),
+...         "chance": (0.5, "That is the chance itself, not its surprise."),
+...     }
+>>> run("99.1", 1.0).mutant
+'base 2'
+>>> check("99.1", 0.693)
+✓ 99.1 passed
+>>> del EXERCISES["99.1"]
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+from gpt2_tutorial.checks.diagnose import Diagnosis, Trial, diagnose_function
+from gpt2_tutorial.checks.outcomes import Outcome, own_dice
+from gpt2_tutorial.checks.registry import (
+    EXERCISES,
+    Exercise,
+    Mutant,
+    exercise,
+    load,
+    load_all,
+    placeholders,
+)
+from gpt2_tutorial.checks.show import describe, guarded, short
+from gpt2_tutorial.checks.values import diagnose_value
+
+__all__ = [
+    "EXERCISES", "Exercise", "Mutant", "Result",
+    "check", "examine", "exercise", "load", "load_all", "run",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one check: status is "passed", "not tried" or "wrong"."""
+
+    status: str
+    message: str
+    mutant: str | None = None
+    kind: str = ""
+
+
+def check(id: str, answer: object, *, seed: int = 0) -> None:
+    """Print what the checker has to say about an answer.
+
+    >>> check("99.9", 3)
+    ✗ 99.9 There is no exercise '99.9'. Exercises are named like "01.2".
+    """
+    message = "\n".join(_wrapped(line) for line in run(id, answer, seed).message.split("\n"))
+    try:
+        print(message)
+    except UnicodeEncodeError:  # an old Windows console
+        print(message.encode("ascii", "replace").decode())
+
+
+def _wrapped(line: str) -> str:
+    return line if len(line) <= 100 else textwrap.fill(line, 88, subsequent_indent="  ")
+
+
+def run(id: str, answer: object, seed: int = 0) -> Result:
+    """Check an answer and return the result; unknown exercises and odd answers are results too.
+
+    >>> run("chapter one", 3).status
+    'wrong'
+    """
+    try:
+        return examine(_find(id), answer, seed)
+    except KeyboardInterrupt:
+        raise
+    except _Unknown as error:
+        return Result("wrong", f"✗ {short(id).strip(chr(39))} {error}", kind="unknown")
+    except BaseException as error:
+        sentence = (
+            f"This could not be checked: {type(error).__name__} while looking at "
+            f"{describe(answer)}. Run the cells above again, then this one."
+        )
+        return Result("wrong", f"✗ {short(id).strip(chr(39))} {sentence}", kind="error")
+
+
+class _Unknown(Exception):
+    """An id that belongs to no exercise."""
+
+
+def _find(id: object) -> Exercise:
+    if id in EXERCISES:
+        return EXERCISES[id]
+    if isinstance(id, str) and re.fullmatch(r"\d\d\.\d+", id):
+        try:
+            known = [found.id for found in load(id[:2])]
+        except ValueError:
+            known = []
+        if id in EXERCISES:
+            return EXERCISES[id]
+        if known:
+            names = ", ".join(known)
+            raise _Unknown(f"There is no exercise {id!r}. Chapter {id[:2]} has {names}.")
+    raise _Unknown(f'There is no exercise {short(id)}. Exercises are named like "01.2".')
+
+
+def examine(found: Exercise, answer: object, seed: int = 0) -> Result:
+    """Check an answer against an exercise that need not be registered."""
+    with own_dice():
+        if found.is_value:
+            return _value_result(found, diagnose_value(found, answer), answer)
+        return _function_result(found, *diagnose_function(found, answer, seed))
+
+
+def _value_result(found: Exercise, diagnosis: Diagnosis, answer: object) -> Result:
+    if diagnosis.status != "wrong":
+        return _good(found, diagnosis, "")
+    shown = {"case": "", "got": short(answer, digits=6), "expected": short(found.solution)}
+    used = placeholders(diagnosis.sentence) if diagnosis.mutant else set()
+    lines = [] if "got" in used else [f"  your answer  {shown['got']}"]
+    return _bad(found, diagnosis, shown, lines)
+
+
+def _function_result(found: Exercise, diagnosis: Diagnosis, trial: Trial | None) -> Result:
+    if diagnosis.status != "wrong":
+        return _good(found, diagnosis, f" ({len(trial.cases)} cases)" if trial else "")
+    if diagnosis.index is None:
+        return _bad(found, diagnosis, {}, [])
+    case, want, got = (part[diagnosis.index] for part in (trial.cases, trial.expected, trial.got))
+    shown = _shown(found, case, want, got)
+    used = placeholders(diagnosis.sentence) if diagnosis.mutant else set()
+    if diagnosis.kind == "raised":
+        used = {"got"}
+    if diagnosis.kind == "in place":
+        used = {"got", "expected"}
+    labels = {"case": "  ", "expected": "  expected  ", "got": "  got       "}
+    lines = [label + shown[name] for name, label in labels.items() if name not in used]
+    return _bad(found, diagnosis, shown, lines)
+
+
+def _shown(found: Exercise, case: tuple, want: Outcome, got: Outcome) -> dict[str, str]:
+    arguments = ", ".join(short(argument, 60) for argument in case)
+    texts = want.text(), got.text()
+    if texts[0] == texts[1]:  # they differ beyond the fourth digit: show more of them
+        texts = want.text(9), got.text(9)
+    call = f"{found.name}({arguments})"
+    return {"case": call if len(call) <= 120 else call[:119] + "…", "expected": texts[0],
+            "got": texts[1]}  # fmt: skip
+
+
+def _good(found: Exercise, diagnosis: Diagnosis, count: str) -> Result:
+    if diagnosis.status == "passed":
+        return Result("passed", f"✓ {found.id} passed{count}", kind="passed")
+    return Result("not tried", f"○ {found.id} not tried yet", kind="not tried")
+
+
+def _bad(found: Exercise, diagnosis: Diagnosis, shown: dict, lines: list[str]) -> Result:
+    sentence = diagnosis.sentence
+    if diagnosis.mutant:
+        sentence = guarded(sentence, lambda: sentence.format(**shown))
+    hint = found.hints.get(diagnosis.mutant or diagnosis.kind, 1)
+    message = "\n".join([f"✗ {found.id} {sentence}", *lines, f"  See hint {hint}."])
+    return Result("wrong", message, diagnosis.mutant, diagnosis.kind)

@@ -1,0 +1,166 @@
+"""Call a stranger's function safely and note everything that came of it.
+
+Every call gets fresh copies of its arguments and the same random numbers, its prints are kept
+away from the notebook, and whatever it raises is noted; only a keyboard interrupt passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from gpt2_tutorial.checks.compare import same
+from gpt2_tutorial.checks.show import guarded, is_array, short
+
+
+@dataclass
+class Outcome:
+    """What one call gave: a value or an error, and what it did on the side."""
+
+    value: object = None
+    error: BaseException | None = None
+    changed: int | None = None
+    printed: bool = False
+
+    def text(self, digits: int = 4) -> str:
+        """Show the value, or the error, on one short line."""
+        if self.error is None:
+            return short(self.value, digits=digits)
+        return f"{type(self.error).__name__}: {error_text(self.error)}".rstrip(": ")
+
+
+def error_text(error: BaseException, width: int = 160) -> str:
+    """Give the first line of an error's text.
+
+    >>> error_text(ValueError("two lines\\nof text"))
+    'two lines'
+    """
+    text = guarded("", str, error).strip()
+    line = text.split("\n")[0]
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def copied(value: object, memo: dict | None = None) -> object:
+    """Copy a value all the way down: tensors are cloned, generators keep their state.
+
+    >>> counts = torch.ones(2)
+    >>> copied([counts])[0].add_(1), counts
+    (tensor([2., 2.]), tensor([1., 1.]))
+    """
+    memo = {} if memo is None else memo
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, torch.Tensor):
+        made = value.detach().clone().requires_grad_(value.requires_grad)
+    elif isinstance(value, torch.Generator):
+        made = torch.Generator(value.device)
+        made.set_state(value.get_state())
+    elif type(value) is list:
+        made = memo[id(value)] = []
+        made.extend(copied(item, memo) for item in value)
+    elif type(value) is dict:
+        made = memo[id(value)] = {}
+        made.update((key, copied(item, memo)) for key, item in value.items())
+    elif type(value) is tuple:
+        made = tuple(copied(item, memo) for item in value)
+    else:
+        made = guarded(value, copy.deepcopy, value)
+    memo[id(value)] = made
+    return made
+
+
+def call(fn: Callable, case: tuple, observe: Callable | None = None) -> Outcome:
+    """Call `fn` on copies of one case's arguments.
+
+    >>> call(lambda a, b: a / b, (1, 0)).text()
+    'ZeroDivisionError: division by zero'
+    """
+    given = copied(case)
+    outcome, screen = Outcome(), _Screen()
+    random.seed(0)
+    torch.default_generator.manual_seed(0)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(0)
+    try:
+        with contextlib.redirect_stdout(screen), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = fn(*given) if observe is None else observe(fn, *given)
+        outcome.value = guarded(value, copied, value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        outcome.error = error.with_traceback(None)
+    outcome.printed = screen.used
+    changed = (i for i, (a, b) in enumerate(zip(case, given, strict=True)) if not _kept(a, b))
+    outcome.changed = next(changed, None)
+    return outcome
+
+
+class _Screen(io.TextIOBase):
+    """A screen that notes that something was printed, and forgets what."""
+
+    used = False
+
+    def write(self, text: str) -> int:
+        self.used = True
+        return len(text)
+
+
+def _kept(before: object, after: object) -> bool:
+    """Say whether an argument stayed as it was; generators and other objects may move on."""
+    if isinstance(before, torch.Tensor) or is_array(before):
+        return same(before, after, 0.0, strict=True)
+    if isinstance(before, (list, tuple)):
+        pairs = zip(before, after, strict=False)
+        return len(before) == len(after) and all(_kept(a, b) for a, b in pairs)
+    if isinstance(before, dict):
+        return list(before) == list(after) and all(_kept(before[k], after[k]) for k in before)
+    if isinstance(before, (int, float, complex, str, bytes, set, frozenset, type(None))):
+        return same(before, after, 0.0)
+    return True
+
+
+def alike(expected: Outcome, got: Outcome, atol: float, *, strict: bool = False) -> bool:
+    """Say whether two calls came to the same: the same answer, or the same kind of error.
+
+    >>> alike(Outcome(1), Outcome(1.0), 0.0), alike(Outcome(1), Outcome(error=KeyError()), 0.0)
+    (True, False)
+    """
+    if expected.error is not None or got.error is not None:
+        if strict:
+            return type(expected.error) is type(got.error)
+        return expected.error is not None and isinstance(got.error, type(expected.error))
+    return same(expected.value, got.value, atol, strict=strict)
+
+
+@contextlib.contextmanager
+def own_dice() -> Iterator[None]:
+    """Put the notebook's random numbers back as they were when the work is done.
+
+    >>> random.seed(1); first = random.random(); random.seed(1)
+    >>> with own_dice():
+    ...     random.seed(99)
+    >>> random.random() == first
+    True
+    """
+    numpy = sys.modules.get("numpy")
+    states = random.getstate(), torch.default_generator.get_state()
+    array_state = numpy.random.get_state() if numpy else None
+    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        torch.default_generator.set_state(states[1])
+        if array_state is not None:
+            numpy.random.set_state(array_state)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)

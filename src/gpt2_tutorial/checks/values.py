@@ -1,0 +1,110 @@
+"""Diagnose an answer that is a value: a number, a word, an order of lines.
+
+The right value is never shown here, because the reader is still looking for it. Words may be
+written with other capitals; single characters may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gpt2_tutorial.checks.compare import as_tensor, difference, same
+from gpt2_tutorial.checks.diagnose import NOT_TRIED, Diagnosis
+from gpt2_tutorial.checks.registry import Exercise
+from gpt2_tutorial.checks.show import describe, guarded, short
+from gpt2_tutorial.checks.stubs import stub_value
+
+
+def diagnose_value(exercise: Exercise, answer: object) -> Diagnosis:
+    """Give the diagnosis of a value.
+
+    >>> toy = Exercise("99.1", stub="answer = None", solution=0.5, mutants={})
+    >>> diagnose_value(toy, 0.75).sentence
+    'Your number is too large.'
+    """
+    if _is_blank(answer) or guarded(False, _is_shipped, exercise.stub, answer):
+        return NOT_TRIED
+    known = _recognised(exercise, answer, lambda right: answer)
+    known = known or _recognised(exercise, answer, lambda right: _tidied(right, answer))
+    if known:
+        return known
+    found = difference(exercise.solution, answer, exercise.atol)
+    if found.kind == "value":
+        advice = guarded("", _advice, exercise, answer) or "That is not it yet."
+        return Diagnosis("wrong", "value", advice)
+    advice = guarded("", _type_advice, exercise.solution, answer) if found.kind == "type" else ""
+    return Diagnosis("wrong", found.kind, advice or found.sentence)
+
+
+def _recognised(
+    exercise: Exercise, answer: object, tidy: Callable[[object], object]
+) -> Diagnosis | None:
+    def fits(value: object) -> bool:
+        return same(value, guarded(answer, tidy, value), exercise.atol)
+
+    if fits(exercise.solution):
+        return Diagnosis("passed", "passed")
+    for name, mutant in exercise.mutants.items():
+        if fits(mutant.answer):
+            return Diagnosis("wrong", "mutant", mutant.sentence, mutant=name)
+    return None
+
+
+def _tidied(right: object, answer: object) -> object:
+    """Forgive capitals and outer spaces in words; a single character has to be exact."""
+    if isinstance(right, str) and isinstance(answer, str):
+        alike = right.strip().casefold() == answer.strip().casefold()
+        return right if alike and len(right.strip()) > 1 else answer
+    if isinstance(right, (list, tuple)) and isinstance(answer, (list, tuple)):
+        pairs = zip(right, answer, strict=False)
+        return [_tidied(a, b) for a, b in pairs] + list(answer[len(right) :])
+    if isinstance(right, dict) and isinstance(answer, dict):
+        return {key: _tidied(right.get(key), value) for key, value in answer.items()}
+    return answer
+
+
+def _is_blank(answer: object, depth: int = 0) -> bool:
+    """Say whether nothing was filled in: None, `...`, or a list or dict of nothing else."""
+    if answer is None or answer is Ellipsis:
+        return True
+    if type(answer) not in (list, tuple, dict) or not answer or depth > 3:
+        return False
+    items = answer.values() if type(answer) is dict else answer
+    return all(_is_blank(item, depth + 1) for item in items)
+
+
+def _is_shipped(stub: str, answer: object) -> bool:
+    shipped = stub_value(stub)
+    return shipped is not None and type(shipped) is type(answer) and shipped == answer
+
+
+def _type_advice(solution: object, answer: object) -> str:
+    if isinstance(answer, str) and as_tensor(solution) is not None:
+        return "Your answer is text; write the number without quotation marks."
+    if callable(answer) and not callable(solution):
+        return f"Your answer is a function; this exercise wants its result, {describe(solution)}."
+    return ""
+
+
+def _advice(exercise: Exercise, answer: object) -> str:
+    right = exercise.solution
+    if isinstance(right, str):
+        alike = right.casefold() == answer.casefold()
+        return "A capital letter and a small one are two characters." if alike else ""
+    if isinstance(right, dict):
+        wrong = [k for k in right if not same(right[k], answer.get(k), exercise.atol)]
+        extra = [k for k in answer if k not in right]
+        return f"Look again at {', '.join(map(short, [*wrong, *extra][:4]))}."
+    if isinstance(right, (list, tuple)):
+        pairs = zip(right, answer, strict=True)
+        first = next(i for i, (a, b) in enumerate(pairs) if not same(a, b, exercise.atol))
+        so_far = f"The first {first} of {len(right)} are right; look at the next one."
+        return so_far if first else ""
+    return _direction(float(right), float(answer), exercise.atol)
+
+
+def _direction(right: float, given: float, atol: float) -> str:
+    if abs(given - right) <= 0.01 * abs(right) and not (right.is_integer() and atol < 0.01):
+        margin = f"{atol:.10f}".rstrip("0")
+        return f"Close. Give more decimals: your number may be off by at most {margin}."
+    return "Your number is too large." if given > right else "Your number is too small."

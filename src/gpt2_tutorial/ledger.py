@@ -1,0 +1,80 @@
+"""The ledger: every number that the book quotes has a name, a tolerance and a file."""
+
+import json
+import os
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def measure(name: str, value: float, *, tol: float | None = 0.0, unit: str = "") -> float:
+    """Write down `value` under `name` ("01.val_order_1") and hand it back.
+
+    `tol` says how far a fresh run may stray: 0 for counts and exact results, None for timings,
+    which are never compared. Nothing is written unless the run was asked to keep a ledger.
+
+    >>> measure("00.symbols", 65)
+    65
+    """
+    _write(name[:2], "values", name, {"value": value, "tol": tol, "unit": unit})
+    return value
+
+
+def record_row(row: dict) -> dict:
+    """Write down one row of the scoreboard; its name is its key.
+
+    >>> record_row({"chapter": "00", "name": "uniform", "val": 4.174})["val"]
+    4.174
+    """
+    _write(row["chapter"], "scoreboard", row["name"], row)
+    return row
+
+
+def committed(chapter: str) -> dict:
+    """Return what `chapter` measured when the book was last released ({} before its first run).
+
+    >>> sorted(committed("99"))
+    ['scoreboard', 'values']
+    """
+    beside_the_source = HERE.parents[1] / "results" / "measured"  # a clone
+    folder = beside_the_source if beside_the_source.is_dir() else HERE / "measured"  # a wheel
+    return _read(folder / f"{chapter}.json")
+
+
+def reveal(name: str, guess: float | None, measured: float, *, low: str, high: str) -> None:
+    """Print what was measured beside the reader's guess, and why people guess too low or too high.
+
+    >>> reveal("01.p1", 3.0, 2.48, low="One letter does help.", high="One letter says a lot.")
+    Measured 2.480. You guessed 3.000, which is 0.520 too high. One letter says a lot.
+    >>> reveal("01.p1", None, 2.48, low="", high="")
+    Measured 2.480. (Next time put your guess in first: it makes the answer stick.)
+    """
+    said = f"Measured {measured:.3f}."
+    if not isinstance(guess, int | float):
+        print(said, "(Next time put your guess in first: it makes the answer stick.)")
+        return
+    gap = guess - measured
+    if abs(gap) <= 0.02 * abs(measured):
+        print(said, f"You guessed {guess:.3f}: as good as measuring it.")
+        return
+    side, why = ("high", high) if gap > 0 else ("low", low)
+    print(said, f"You guessed {guess:.3f}, which is {abs(gap):.3f} too {side}. {why}")
+
+
+def _read(file: Path) -> dict:
+    if not file.exists():
+        return {"values": {}, "scoreboard": {}}
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _write(chapter: str, part: str, key: str, value: object) -> None:
+    folder = os.environ.get("GPT2_TUTORIAL_LEDGER")
+    if not folder:
+        return
+    file = Path(folder) / f"{chapter}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pages = _read(file)
+    pages[part][key] = value
+    aside = file.with_suffix(".tmp")  # written whole, then moved: never half a ledger
+    aside.write_text(json.dumps(pages, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.replace(file)

@@ -1,0 +1,63 @@
+"""What the tests of the site share: the built pages, a server, one browser."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import Browser, Page, sync_playwright
+from serving import FLAGS, ROOT, SITE, find_browser, serve, toc_pages
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
+NO_SITE = "The site is not built, so there is nothing to look at. Run `make book` first."
+NO_BROWSER = (
+    "No Chrome or Chromium was found. Install one (Debian: `apt-get install chromium`; "
+    "elsewhere https://www.google.com/chrome/), or put its path into the variable CHROME."
+)
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    if not (SITE / "search.html").is_file():
+        pytest.fail(NO_SITE, pytrace=False)
+    return SITE
+
+
+@pytest.fixture(scope="session")
+def soups(site: Path) -> dict[str, BeautifulSoup]:
+    """Every page of the table of contents, parsed."""
+    pages = {}
+    for name in toc_pages():
+        file = site / f"{name}.html"
+        if not file.is_file():
+            pytest.fail(f"{name} is in _toc.yml and not in the site. Run `make book` again.")
+        pages[name] = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+    return pages
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    with serve(site) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find_browser()
+    if path is None:
+        pytest.fail(NO_BROWSER, pytrace=False)
+    with sync_playwright() as playwright:
+        chrome = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chrome
+        chrome.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context.new_page()
+    context.close()

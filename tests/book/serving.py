@@ -1,0 +1,73 @@
+"""The built site on 127.0.0.1 under /GPT-2/, as on the public host, and a browser to look at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "_build" / "html"
+PREFIX = "/GPT-2/"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Serves the site under the prefix and nothing outside it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def translate_path(self, path: str) -> str:
+        if not path.startswith(PREFIX):
+            return str(SITE / "outside-the-prefix")
+        return super().translate_path("/" + path.removeprefix(PREFIX))
+
+    def log_message(self, *args: object) -> None:
+        """Stay silent: a failing test says what it missed."""
+
+
+@contextmanager
+def serve(site: Path = SITE) -> Iterator[str]:
+    """Serve the site for as long as the block runs, and give its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(site)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}{PREFIX}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def find_browser() -> str | None:
+    """Find Chrome or Chromium: the one named in CHROME, else the first one installed."""
+    named = os.environ.get("CHROME")
+    if named:
+        return shutil.which(named)
+    found = [shutil.which(name) for name in (*BROWSERS, MAC_CHROME)]
+    return next((path for path in found if path), None)
+
+
+def toc_pages() -> list[str]:
+    """List the pages of the table of contents, without their endings, in reading order."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [toc["root"], *chapters]

@@ -1,0 +1,61 @@
+"""ledger: measured numbers are kept only when a run asks for it, whole or not at all."""
+
+import json
+
+import pytest
+
+from gpt2_tutorial import ledger
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPT2_TUTORIAL_LEDGER", str(tmp_path / "measured"))
+    return tmp_path / "measured"
+
+
+def test_a_measure_is_written_under_its_chapter_and_handed_back(folder):
+    assert ledger.measure("01.val_order_1", 2.482, tol=0.005, unit="nats") == 2.482
+    ledger.measure("01.cells", 1380)
+    ledger.measure("00.symbols", 65)
+    pages = json.loads((folder / "01.json").read_text())
+    assert pages["values"]["01.val_order_1"] == {"value": 2.482, "tol": 0.005, "unit": "nats"}
+    assert pages["values"]["01.cells"]["tol"] == 0
+    assert sorted(file.name for file in folder.iterdir()) == ["00.json", "01.json"]
+
+
+def test_measuring_again_replaces_the_value(folder):
+    ledger.measure("00.a", 1)
+    ledger.measure("00.a", 2)
+    assert json.loads((folder / "00.json").read_text())["values"]["00.a"]["value"] == 2
+
+
+def test_rows_of_the_scoreboard_are_kept_by_name(folder):
+    ledger.record_row({"chapter": "01", "name": "bigram", "val": 2.482})
+    assert json.loads((folder / "01.json").read_text())["scoreboard"]["bigram"]["val"] == 2.482
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("GPT2_TUTORIAL_LEDGER", raising=False)
+    monkeypatch.chdir(tmp_path)
+    ledger.measure("00.a", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_committed_values_are_those_of_the_repository():
+    assert ledger.committed("00")["values"]["00.symbols"]["value"] == 65
+
+
+@pytest.mark.parametrize(
+    ("guess", "said"),
+    [
+        (3.0, "0.520 too high. why high"),
+        (2.0, "0.480 too low. why low"),
+        (2.5, "as good as measuring it"),
+        (None, "put your guess in first"),
+        ("2.5", "put your guess in first"),
+    ],
+)
+def test_reveal_answers_every_kind_of_guess(capsys, guess, said):
+    ledger.reveal("01.p1", guess, 2.48, low="why low", high="why high")
+    printed = capsys.readouterr().out
+    assert "Measured 2.480." in printed and said in printed

