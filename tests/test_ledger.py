@@ -6,6 +6,8 @@ import pytest
 
 from gpt2_tutorial import ledger
 
+ROW = {"chapter": "01", "name": "bigram", "val": 2.482}
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -30,8 +32,9 @@ def test_measuring_again_replaces_the_value(folder):
 
 
 def test_rows_of_the_scoreboard_are_kept_by_name(folder):
-    ledger.record_row({"chapter": "01", "name": "bigram", "val": 2.482})
-    assert json.loads((folder / "01.json").read_text())["scoreboard"]["bigram"]["val"] == 2.482
+    ledger.record_row(ROW | {"val": 9.9})
+    ledger.record_row(ROW)
+    assert json.loads((folder / "01.json").read_text())["scoreboard"] == [ROW]
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):

@@ -144,11 +144,11 @@ def test_accuracy_counts_only_the_last_word():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: NGram(-1), "order must be 0 or more and alpha above 0, not -1"),
-        (lambda: NGram(1, 0), "not 1 and 0"),
-        (lambda: KneserNey(2, 1.5), "discount in"),
+        (lambda: NGram(-1), "need order ≥ 0 and alpha > 0, not -1"),
+        (lambda: NGram(1, 0), "not 1, 0"),
+        (lambda: KneserNey(2, 1.5), "discount < 1, not 2, 1.5"),
         (lambda: NGram(11).fit(torch.arange(65)), "overflow 64-bit codes"),
-        (lambda: NGram(5).fit(torch.arange(5)), "5 ids are too few to count runs of 6"),
+        (lambda: NGram(5).fit(torch.arange(5)), "5 ids hold no run of 6"),
         (lambda: sample(NGram(0).fit(torch.tensor([0, 1])), [], 3), "start is empty"),
     ],
 )

@@ -105,5 +105,5 @@ def test_rows_are_replaced_by_name_and_shown_in_the_table():
 
 def test_later_chapters_begin_with_the_rows_of_earlier_ones():
     names = [row["name"] for row in Scoreboard("01").rows]
-    assert names == list(ledger.committed("00")["scoreboard"])
+    assert names == [row["name"] for row in ledger.committed("00")["scoreboard"]]
     assert Scoreboard("00").rows == []

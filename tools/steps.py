@@ -17,12 +17,14 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV, BUILD = ROOT / ".venv", ROOT / "_build"
 MEASURED = BUILD / "measured"
 PORT = 8000
+PAGE_COLUMNS = "84"  # what a page shows without scrolling sideways
 NOTEBOOK_BUDGET = 90  # CPU-seconds a notebook may take at the very most
 BOOK_BUDGET = 8 * 60  # and all of them together
 ENVIRONMENT = {
@@ -80,8 +82,14 @@ def setup() -> None:
 
 
 def style() -> None:
-    run("style", str(VENV / "bin" / "ruff"), "check", ".")
-    run("style", str(VENV / "bin" / "ruff"), "format", "--check", "src", "tests", "tools", "book")
+    ruff = str(VENV / "bin" / "ruff")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shown = settings["tool"]["ruff"]["format"]["exclude"]  # taught modules and notebooks
+    shown = [str(path.relative_to(ROOT)) for one in shown for path in sorted(ROOT.glob(one))]
+    run("style", ruff, "check", ".")
+    run("style", ruff, "format", "--check", ".")
+    run("style of what is shown", ruff, "check", "--line-length", PAGE_COLUMNS, *shown)
+    run("style of what is shown", ruff, "format", "--check", "--line-length", PAGE_COLUMNS, *shown)
 
 
 def imports() -> None:

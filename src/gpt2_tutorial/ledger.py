@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -16,17 +18,20 @@ def measure(name: str, value: float, *, tol: float | None = 0.0, unit: str = "")
     >>> measure("00.symbols", 65)
     65
     """
-    _write(name[:2], "values", name, {"value": value, "tol": tol, "unit": unit})
+    with _page(name[:2]) as page:
+        page["values"][name] = {"value": value, "tol": tol, "unit": unit}
     return value
 
 
 def record_row(row: dict) -> dict:
-    """Write down one row of the scoreboard; its name is its key.
+    """Write down one row of the scoreboard, in place of an older one of the same name.
 
     >>> record_row({"chapter": "00", "name": "uniform", "val": 4.174})["val"]
     4.174
     """
-    _write(row["chapter"], "scoreboard", row["name"], row)
+    with _page(row["chapter"]) as page:
+        others = [old for old in page["scoreboard"] if old["name"] != row["name"]]
+        page["scoreboard"] = [*others, row]
     return row
 
 
@@ -63,18 +68,19 @@ def reveal(name: str, guess: float | None, measured: float, *, low: str, high: s
 
 def _read(file: Path) -> dict:
     if not file.exists():
-        return {"values": {}, "scoreboard": {}}
+        return {"values": {}, "scoreboard": []}
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _write(chapter: str, part: str, key: str, value: object) -> None:
+@contextmanager
+def _page(chapter: str) -> Iterator[dict]:
+    """Lend the chapter's page to write on, and put it back when a ledger is kept."""
     folder = os.environ.get("GPT2_TUTORIAL_LEDGER")
-    if not folder:
-        return
-    file = Path(folder) / f"{chapter}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pages = _read(file)
-    pages[part][key] = value
-    aside = file.with_suffix(".tmp")  # written whole, then moved: never half a ledger
-    aside.write_text(json.dumps(pages, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(file)
+    file = Path(folder or ".") / f"{chapter}.json"
+    page = _read(file) if folder else {"values": {}, "scoreboard": []}
+    yield page
+    if folder:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_suffix(".tmp")  # written whole, then moved: never half a page
+        aside.write_text(json.dumps(page, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        aside.replace(file)

@@ -14,7 +14,7 @@ WORDS = tuple(sorted((*GIRLS, *BOYS, *FILLERS, "is", "a", "girl", "boy", ".")))
 
 
 class NGram:
-    """Bet on the next id from counts of what followed the last `order` ids, plus `alpha` each.
+    """Bet on an id by how often it followed the last `order` ids, plus `alpha`.
 
     >>> table = NGram(order=1, alpha=1.0).fit(torch.tensor([0, 1, 0, 1, 0]))
     >>> table(torch.tensor([[0]])).exp()
@@ -23,19 +23,20 @@ class NGram:
 
     def __init__(self, order: int, alpha: float = 1.0):
         if order < 0 or alpha <= 0:
-            raise ValueError(f"order must be 0 or more and alpha above 0, not {order} and {alpha}")
+            raise ValueError(f"need order ≥ 0 and alpha > 0, not {order}, {alpha}")
         self.order, self.alpha = order, alpha
 
     def fit(self, ids: torch.Tensor, vocab_size: int | None = None) -> "NGram":
         if len(ids) <= self.order:
-            raise ValueError(f"{len(ids)} ids are too few to count runs of {self.order + 1}")
+            raise ValueError(f"{len(ids)} ids hold no run of {self.order + 1}")
         self.vocab_size = V = vocab_size or int(ids.max()) + 1
         if V ** (self.order + 1) >= 2**63:
-            raise ValueError(f"{V} symbols to the power {self.order + 1} overflow 64-bit codes")
+            raise ValueError(f"{V} ** {self.order + 1} cells overflow 64-bit codes")
         histories = self.codes(ids)[:-1]  # the one before each of ids[order:]
         self.histories, row = histories.unique(return_inverse=True)  # sorted
-        cells = torch.bincount(row * V + ids[self.order :], minlength=(len(self.histories) + 1) * V)
-        self.counts = cells.view(-1, V)  # one row per history; the last row is empty
+        size = (len(self.histories) + 1) * V  # one row each, and an empty one
+        cells = torch.bincount(row * V + ids[self.order :], minlength=size)
+        self.counts = cells.view(-1, V)  # (R + 1, V)
         return self
 
     def codes(self, ids: torch.Tensor) -> torch.Tensor:
@@ -47,11 +48,17 @@ class NGram:
         return code
 
     def rows(self, ids: torch.Tensor) -> torch.Tensor:
-        """Find the row of the history that ends at each position; −1, the empty row, if unseen."""
+        """Find the row of the history that ends at each place; −1 if it is new."""
         codes = self.codes(ids)
-        row = torch.searchsorted(self.histories, codes).clamp(max=len(self.histories) - 1)
-        row = torch.where(self.histories[row] == codes, row, -1)
-        return F.pad(row, (ids.size(-1) - row.size(-1), 0), value=-1)  # same shape as ids
+        row = torch.searchsorted(self.histories, codes)
+        row = row.clamp(max=len(self.histories) - 1)
+        row = torch.where(
+            self.histories[row] == codes, row, -1
+        )  # −1: the empty row
+        too_early = ids.size(-1) - row.size(
+            -1
+        )  # places with too little before them
+        return F.pad(row, (too_early, 0), value=-1)  # same shape as ids
 
     def __call__(self, idx: torch.Tensor) -> torch.Tensor:
         counts = self.counts[self.rows(idx)] + self.alpha  # (B, T, V)
@@ -59,14 +66,15 @@ class NGram:
 
     def loss(self, ids: torch.Tensor) -> float:
         """Mean nats of every id that has `order` ids (at least one) before it."""
-        history, target = self.rows(ids)[max(self.order - 1, 0) : -1], ids[max(self.order, 1) :]
+        first = max(self.order, 1)
+        history, target = self.rows(ids)[first - 1 : -1], ids[first:]
         seen = self.counts[history, target] + self.alpha
         total = self.counts.sum(-1)[history] + self.alpha * self.vocab_size
         return -(seen / total).log().mean().item()
 
 
 class KneserNey:
-    """Mix the tables of order 0 to `order`, a short history filling in where a long one is rare.
+    """Mix the tables of order 0 to `order`: short histories help rare long ones.
 
     >>> model = KneserNey(order=2).fit(torch.tensor([0, 1, 0, 1, 0, 2]))
     >>> model(torch.tensor([[0, 1]])).exp().sum(-1)
@@ -76,27 +84,30 @@ class KneserNey:
     def __init__(self, order: int, discount: float = 0.75):
         if order < 0 or not 0 < discount < 1:
             raise ValueError(
-                f"order must be 0 or more and discount in (0, 1), not {order}, {discount}"
+                f"need order ≥ 0 and 0 < discount < 1, not {order}, {discount}"
             )
         self.order, self.discount = order, discount
 
     def fit(self, ids: torch.Tensor, vocab_size: int | None = None) -> "KneserNey":
         self.tables = [NGram(n).fit(ids, vocab_size) for n in range(self.order + 1)]
         for shorter, longer in itertools.pairwise(self.tables):
-            # A short table counts how many different histories a character follows, not how often.
+            # Count the different histories that a character follows, not how often.
             suffix = longer.histories % longer.vocab_size**shorter.order
             row = torch.searchsorted(shorter.histories, suffix)
             kinds = (longer.counts[:-1] > 0).long()
-            shorter.counts = torch.zeros_like(shorter.counts).index_add(0, row, kinds)
+            empty = torch.zeros_like(shorter.counts)
+            shorter.counts = empty.index_add(0, row, kinds)
         return self
 
     def __call__(self, idx: torch.Tensor) -> torch.Tensor:
         p = torch.tensor(1 / self.tables[0].vocab_size)
         for table in self.tables:  # shortest history first
             counts = table.counts[table.rows(idx)]  # (B, T, V)
-            total, kinds = counts.sum(-1, keepdim=True), (counts > 0).sum(-1, keepdim=True)
-            mixed = ((counts - self.discount).clamp(min=0) + self.discount * kinds * p) / total
-            p = torch.where(total > 0, mixed, p)  # never seen: the shorter history decides
+            total = counts.sum(-1, keepdim=True)  # (B, T, 1)
+            kept = (counts - self.discount).clamp(min=0)
+            freed = self.discount * (counts > 0).sum(-1, keepdim=True)
+            # A history that was never seen leaves the bet to the shorter ones.
+            p = torch.where(total > 0, (kept + freed * p) / total, p)
         return p.log()  # (B, T, V)
 
 
@@ -106,7 +117,7 @@ def sample(
     length: int,
     generator: torch.Generator | None = None,
 ) -> list[int]:
-    """Write on from `start`: bet, draw one id, put it at the end, and again `length` times.
+    """Write on from `start`: bet, draw one id, put it at the end, `length` times.
 
     >>> table = NGram(order=1, alpha=1e-9).fit(torch.tensor([0, 1, 0, 1]))
     >>> sample(table, start=[0], length=3)
@@ -122,7 +133,9 @@ def sample(
     return ids
 
 
-def sheila_and_bobby(sentences: int, seed: int, fillers: tuple[int, int] = (0, 4)) -> list[str]:
+def sheila_and_bobby(
+    sentences: int, seed: int, fillers: tuple[int, int] = (0, 4)
+) -> list[str]:
     """Write sentences whose last word only the name decides, as a list of words.
 
     >>> " ".join(sheila_and_bobby(1, seed=4))
@@ -138,10 +151,11 @@ def sheila_and_bobby(sentences: int, seed: int, fillers: tuple[int, int] = (0, 4
 
 
 def girl_or_boy_accuracy(model: NGram, words: Sequence[str]) -> float:
-    """Share of sentences in which `model` bets more on the right one of girl and boy.
+    """Share of sentences where `model` bets more on the right one of girl and boy.
 
     >>> words = sheila_and_bobby(50, seed=0)
-    >>> girl_or_boy_accuracy(NGram(6).fit(torch.tensor([WORDS.index(w) for w in words])), words)
+    >>> ids = torch.tensor([WORDS.index(word) for word in words])
+    >>> girl_or_boy_accuracy(NGram(6).fit(ids), words)
     1.0
     """
     ids = torch.tensor([WORDS.index(word) for word in words])

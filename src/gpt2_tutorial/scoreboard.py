@@ -71,7 +71,7 @@ class Scoreboard:
         self.ids = ids
         self.rows = []
         for number in range(int(chapter)):
-            self.rows += ledger.committed(f"{number:02d}")["scoreboard"].values()
+            self.rows += ledger.committed(f"{number:02d}")["scoreboard"]
 
     def score(self, model: Callable, context: int) -> float:
         """Return nats per character on the whole validation slice, by the one rule."""

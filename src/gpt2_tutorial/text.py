@@ -31,19 +31,25 @@ class CharTokenizer:
     def encode(self, text: str) -> list[int]:
         unknown = sorted(set(text) - set(self.id_of))
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is not among this tokenizer's characters")
+            raise ValueError(
+                f"{unknown[0]!r} is not among this tokenizer's characters"
+            )
         return [self.id_of[character] for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:
         ids = [int(i) for i in ids]
         wrong = [i for i in ids if not 0 <= i < self.vocab_size]
         if wrong:
-            raise ValueError(f"id {wrong[0]} is not between 0 and {self.vocab_size - 1}")
+            raise ValueError(
+                f"id {wrong[0]} is not between 0 and {self.vocab_size - 1}"
+            )
         return "".join(self.characters[i] for i in ids)
 
 
-def split(ids: torch.Tensor, fraction: float = 0.9) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut `ids` once, in reading order: the first part to learn from, the rest to be judged on.
+def split(
+    ids: torch.Tensor, fraction: float = 0.9
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut `ids` once, in reading order: to learn from, and to be judged on.
 
     >>> split(torch.arange(10))
     (tensor([0, 1, 2, 3, 4, 5, 6, 7, 8]), tensor([9]))
@@ -55,7 +61,10 @@ def split(ids: torch.Tensor, fraction: float = 0.9) -> tuple[torch.Tensor, torch
 
 
 def get_batch(
-    ids: torch.Tensor, batch_size: int, block_size: int, generator: torch.Generator | None = None
+    ids: torch.Tensor,
+    batch_size: int,
+    block_size: int,
+    generator: torch.Generator | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut random windows out of `ids`: x, and y = x moved on by one, both (B, T).
 
@@ -65,6 +74,8 @@ def get_batch(
     """
     if len(ids) <= block_size:
         raise ValueError(f"{len(ids)} ids are too few for x and y of {block_size}")
-    starts = torch.randint(len(ids) - block_size, (batch_size, 1), generator=generator)  # (B, 1)
+    starts = torch.randint(
+        len(ids) - block_size, (batch_size, 1), generator=generator
+    )  # (B, 1)
     windows = ids[starts + torch.arange(block_size + 1)]  # (B, T + 1)
     return windows[:, :-1], windows[:, 1:]

@@ -49,7 +49,7 @@ def count_grid(counts, symbols: Sequence[str], call_out: Sequence[str] = "qu\n")
         ax.set_xlabel("next character")
         ax.set_ylabel("this character")
         bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.13)
-        bar.set_label("times seen (white: never)")
+        bar.set_label("times seen (blank: never)")
 
     return Picture(draw, height=4.9)
 
