@@ -157,7 +157,7 @@ def coded_texts(rng: random.Random):
 
 @exercise("00.4", subgoal="back again")
 class Decode:
-    stub = "def decode(ids, characters):\n    ...  # [1, 2], ['x', 'a', 'b'] → 'ab'"
+    stub = "def decode(ids, characters):\n    # [1, 2], ['x', 'a', 'b'] → 'ab'\n    ..."
     solution = decode
     spec = decode_by_loops
     inputs = coded_texts

@@ -32,7 +32,7 @@ def square_tables(rng: random.Random):
 
 @exercise("01.1", subgoal="normalise")
 class NormaliseRows:
-    stub = "def normalise_rows(counts):\n    ...  # counts (V, V) → bets (V, V)"
+    stub = "def normalise_rows(counts):\n    # counts (V, V) → bets (V, V)\n    ..."
     solution = normalise_rows
     spec = normalise_by_loops
     inputs = square_tables
