@@ -48,7 +48,8 @@ def random_bets(rng: random.Random):
 class Loss:
     stub = (
         "def nll(probs, targets):\n"
-        "    ...  # probs (N, V), targets (N,) → one number, the mean price in nats"
+        "    # probs (N, V), targets (N,) → one number, the mean price in nats\n"
+        "    ..."
     )
     solution = nll
     spec = nll_by_loops

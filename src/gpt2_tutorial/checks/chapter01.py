@@ -93,7 +93,8 @@ def draws(rng: random.Random):
 class SampleNext:
     stub = (
         "def sample_next(counts, last, u):\n"
-        "    ...  # counts (V, V), last an id, 0 ≤ u < 1 → the next id"
+        "    # counts (V, V), last an id, 0 ≤ u < 1 → the next id\n"
+        "    ..."
     )
     solution = sample_next
     spec = sample_by_loops
