@@ -13,6 +13,19 @@ FILLERS = ("always", "maybe", "now", "often", "really", "still", "surely", "toda
 WORDS = tuple(sorted((*GIRLS, *BOYS, *FILLERS, "is", "a", "girl", "boy", ".")))
 
 
+def history_codes(ids: torch.Tensor, order: int, vocab_size: int) -> torch.Tensor:
+    """Number every run of `order` ids by its digits in base `vocab_size`.
+
+    >>> history_codes(torch.tensor([1, 2, 0]), order=2, vocab_size=4)
+    tensor([6, 8])
+    """
+    length = max(ids.size(-1) - order + 1, 0)
+    code = torch.zeros(*ids.shape[:-1], length, dtype=torch.long)
+    for k in range(order):
+        code = code * vocab_size + ids[..., k : k + length]
+    return code
+
+
 class NGram:
     """Bet on an id by how often it followed the last `order` ids, plus `alpha`.
 
@@ -32,24 +45,16 @@ class NGram:
         self.vocab_size = V = vocab_size or int(ids.max()) + 1
         if V ** (self.order + 1) >= 2**63:
             raise ValueError(f"{V} ** {self.order + 1} cells overflow 64-bit codes")
-        histories = self.codes(ids)[:-1]  # the one before each of ids[order:]
+        histories = history_codes(ids, self.order, V)[:-1]  # before ids[order:]
         self.histories, row = histories.unique(return_inverse=True)  # sorted
         size = (len(self.histories) + 1) * V  # one row each, and an empty one
         cells = torch.bincount(row * V + ids[self.order :], minlength=size)
         self.counts = cells.view(-1, V)  # (R + 1, V)
         return self
 
-    def codes(self, ids: torch.Tensor) -> torch.Tensor:
-        """Number every run of `order` ids: its digits in base V."""
-        length = max(ids.size(-1) - self.order + 1, 0)
-        code = torch.zeros(*ids.shape[:-1], length, dtype=torch.long)
-        for k in range(self.order):
-            code = code * self.vocab_size + ids[..., k : k + length]
-        return code
-
     def rows(self, ids: torch.Tensor) -> torch.Tensor:
         """Find the row of the history that ends at each place; −1 if it is new."""
-        codes = self.codes(ids)
+        codes = history_codes(ids, self.order, self.vocab_size)
         row = torch.searchsorted(self.histories, codes)
         row = row.clamp(max=len(self.histories) - 1)
         row = torch.where(
