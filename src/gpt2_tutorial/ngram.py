@@ -57,12 +57,8 @@ class NGram:
         codes = history_codes(ids, self.order, self.vocab_size)
         row = torch.searchsorted(self.histories, codes)
         row = row.clamp(max=len(self.histories) - 1)
-        row = torch.where(
-            self.histories[row] == codes, row, -1
-        )  # −1: the empty row
-        too_early = ids.size(-1) - row.size(
-            -1
-        )  # places with too little before them
+        row = torch.where(self.histories[row] == codes, row, -1)
+        too_early = ids.size(-1) - row.size(-1)  # no whole history before them
         return F.pad(row, (too_early, 0), value=-1)  # same shape as ids
 
     def __call__(self, idx: torch.Tensor) -> torch.Tensor:

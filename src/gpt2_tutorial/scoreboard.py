@@ -15,7 +15,7 @@ COLUMNS = {  # heading → (key, how to print it)
     "context": ("context", "{:,}"),
     "parameters or cells": ("parameters", "{:,}"),
     "characters read": ("seen", "{:,}"),
-    "CPU-seconds": ("cpu_seconds", "{:,.0f}"),
+    "CPU-seconds": ("cpu_seconds", "{:,.1f}"),
     "train": ("train", "{:.3f}"),
     "val": ("val", "{:.3f}"),
     "perplexity": ("perplexity", "{:.2f}"),

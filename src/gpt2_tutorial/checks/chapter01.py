@@ -55,6 +55,14 @@ class NormaliseRows:
             "Softmax makes rows that sum to 1, but from e to the power of the counts: 2 against 1 "
             "would become 2.7 to 1. Shares need a plain division.",
         ),
+        "smoothed": (
+            lambda counts: (counts + 1) / (counts + 1).sum(1, keepdim=True),
+            "You smoothed as well. That is step 5; here no row is empty and nothing is added.",
+        ),
+        "logarithms": (
+            lambda counts: (counts / counts.sum(1, keepdim=True)).log(),
+            "You went on to the logarithm. Return the bets themselves; the price comes later.",
+        ),
         "largest": (
             lambda counts: counts / counts.amax(1, keepdim=True),
             "You divided by the largest count of each row. Divide by the sum.",
@@ -76,11 +84,18 @@ def sample_by_loops(counts, last, u):
             return i
 
 
+def first_above(sums, u, total=None):
+    """The first place whose number is above the mark; None when there is none."""
+    mark = u * (sum(sums) if total is None else total)
+    return next((i for i, number in enumerate(sums) if number > mark), None)
+
+
 def draws(rng: random.Random):
     """Tables, a last character and a number between 0 and 1, the hand example first."""
     hand = torch.tensor([[2, 1, 1], [1, 0, 5], [0, 3, 1]])
     yield hand, 0, 0.6
     yield hand, 1, 0.0
+    yield hand, 2, 0.0  # an empty first cell: the running sum has to be above, not at, the mark
     for size in range(3, 33):
         yield (
             random_counts(rng, size, least=0) + torch.eye(size).long(),
@@ -115,6 +130,25 @@ class SampleNext:
         "raw counts": (
             lambda counts, last, u: int((counts[last].cumsum(0) <= u).sum()),
             "You compared counts with u. u is a share: multiply it by the sum of the row.",
+        ),
+        "at the mark": (
+            lambda counts, last, u: int((counts[last].cumsum(0) < u * counts[last].sum()).sum()),
+            "You stop when the running sum is at the mark; it has to be above. With u = 0 you "
+            "would draw a character that never came.",
+        ),
+        "single counts": (
+            lambda counts, last, u: first_above(counts[last].tolist(), u),
+            "You compare each count with the mark. Compare the running sum of the counts.",
+        ),
+        "tests first": (
+            lambda counts, last, u: first_above(
+                [0, *counts[last].cumsum(0).tolist()[:-1]], u, total=counts[last].sum().item()
+            ),
+            "You test before you add the count: every character is passed over once too often.",
+        ),
+        "other dice": (
+            lambda counts, last, u: torch.multinomial(counts[last].float(), 1).item(),
+            "You threw dice of your own. The number u is the throw: use it.",
         ),
         "all rows": (
             lambda counts, last, u: int((counts.sum(0).cumsum(0) <= u * counts.sum()).sum()),
@@ -167,6 +201,17 @@ class SmoothBug:
             "Your rows sum to 1, but you smooth bets instead of counts: a row seen twice is "
             "smoothed as much as one seen two thousand times, and the empty row is still nan.",
         ),
+        "no keepdim": (
+            lambda counts, alpha: (counts + alpha) / (counts + alpha).sum(1),
+            "The sums lost their column shape, so they are repeated along the rows: keepdim=True.",
+        ),
+        "nan made zero": (
+            lambda counts, alpha: normalise_rows(
+                (counts / counts.sum(1, keepdim=True)).nan_to_num(0) + alpha
+            ),
+            "You hid the nan and made the rows sum to 1 again. But α was still added to bets, not "
+            "to counts, and a rare row is smoothed no more than a common one.",
+        ),
         "only zeros": (
             lambda counts, alpha: normalise_rows(torch.where(counts == 0, alpha, counts)),
             "You raised only the zeros. Every cell gets α, or a pair seen once would gain nothing.",
@@ -207,7 +252,15 @@ class GenerateLoop:
         ),
         "appends first": (
             "EBACDF",
-            "You append next_id before you have drawn it.",
+            "You append next_id before you look anything up, and before it is drawn.",
+        ),
+        "appends undrawn": (
+            "EBCADF",
+            "You append next_id one line before you draw it.",
+        ),
+        "draws once": (
+            "ECDBAF",
+            "Bets and draw stand before the loop: it appends the same character every time.",
         ),
     }
 

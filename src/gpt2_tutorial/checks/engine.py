@@ -42,6 +42,8 @@ __all__ = [
     "check", "examine", "exercise", "load", "load_all", "run",
 ]  # fmt: skip
 
+PLAIN = ("not callable", "no return", "type")
+
 
 @dataclass(frozen=True)
 class Result:
@@ -164,6 +166,8 @@ def _bad(found: Exercise, diagnosis: Diagnosis, shown: dict, lines: list[str]) -
     sentence = diagnosis.sentence
     if diagnosis.mutant:
         sentence = guarded(sentence, lambda: sentence.format(**shown))
-    hint = found.hints.get(diagnosis.mutant or diagnosis.kind, 1)
-    message = "\n".join([f"✗ {found.id} {sentence}", *lines, f"  See hint {hint}."])
+    # The hints are about the idea; they do not help with plain Python.
+    hint = found.hints.get(diagnosis.mutant or diagnosis.kind, 0 if diagnosis.kind in PLAIN else 1)
+    where = [f"  See hint {hint}."] if hint else []
+    message = "\n".join([f"✗ {found.id} {sentence}", *lines, *where])
     return Result("wrong", message, diagnosis.mutant, diagnosis.kind)

@@ -51,9 +51,9 @@ def _recognised(
 
 
 def _tidied(right: object, answer: object) -> object:
-    """Forgive capitals and outer spaces in words; a single character has to be exact."""
+    """Forgive capitals and spaces in words; a single character has to be exact."""
     if isinstance(right, str) and isinstance(answer, str):
-        alike = right.strip().casefold() == answer.strip().casefold()
+        alike = "".join(right.split()).casefold() == "".join(answer.split()).casefold()
         return right if alike and len(right.strip()) > 1 else answer
     if isinstance(right, (list, tuple)) and isinstance(answer, (list, tuple)):
         pairs = zip(right, answer, strict=False)
@@ -89,6 +89,8 @@ def _type_advice(solution: object, answer: object) -> str:
 def _advice(exercise: Exercise, answer: object) -> str:
     right = exercise.solution
     if isinstance(right, str):
+        if len(right) != len(answer):
+            return f"It has {len(answer)} characters, and {len(right)} are wanted."
         alike = right.casefold() == answer.casefold()
         return "A capital letter and a small one are two characters." if alike else ""
     if isinstance(right, dict):

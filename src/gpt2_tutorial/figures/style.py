@@ -70,7 +70,9 @@ def level(ax: Axes, value: float, label: str, *, color: str = BLACK) -> None:
     ax.annotate(
         label,
         (1, value),
+        (0, 2),
         xycoords=("axes fraction", "data"),
+        textcoords="offset points",
         ha="right",
         va="bottom",
         fontsize=10,
