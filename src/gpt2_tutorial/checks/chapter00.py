@@ -75,6 +75,20 @@ class Loss:
             lambda probs, targets: probs[torch.arange(len(targets)), targets].log().mean(),
             "Your loss is negative. The price is minus the logarithm.",
         ),
+        "base 10": (
+            lambda probs, targets: -probs[torch.arange(len(targets)), targets].log10().mean(),
+            "You used log10. A nat comes from the natural logarithm, log.",
+        ),
+        "every row": (
+            lambda probs, targets: -probs[:, targets].log().mean(),
+            "probs[:, targets] takes these columns from every row. Each guess has one row of its "
+            "own: say which.",
+        ),
+        "rows by target": (
+            lambda probs, targets: -probs[targets].log().mean(),
+            "probs[targets] takes whole rows, chosen by the target. The target says which column "
+            "to take from row 0, 1, 2 and so on.",
+        ),
         "one each": (
             lambda probs, targets: -probs[torch.arange(len(targets)), targets].log(),
             "You return a price for every guess. The loss is one number, their mean.",
@@ -113,6 +127,15 @@ class SplitBug:
     spec = split_by_loops
     inputs = texts
     mutants = {
+        "shuffled": (
+            lambda ids: split_text(ids[torch.randperm(len(ids))]),
+            "You still shuffle before the cut. Next to each character must stand the one that "
+            "came next in the text.",
+        ),
+        "overlap": (
+            lambda ids: (ids[: int(0.9 * len(ids)) + 1], ids[int(0.9 * len(ids)) :]),
+            "One character at the cut is in both parts.",
+        ),
         "learns from all": (
             lambda ids: (ids, ids[int(0.9 * len(ids)) :]),
             "Your training part holds the validation part too: the guesser has read the exam.",
@@ -200,9 +223,13 @@ class LowerCase:
             (math.log(26), "no"),
             "That counts the 26 letters. Spaces, line breaks and marks are symbols too.",
         ),
+        "count": (
+            (39, "no"),
+            "39 is how many symbols are left. The price of a uniform guess is the ln of that.",
+        ),
         "unchanged": (
             (math.log(65), "no"),
             "That is still ln 65. Count the different characters of the lower-case text.",
         ),
     }
-    atol = 0.001
+    atol = 0.01
