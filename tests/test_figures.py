@@ -13,16 +13,20 @@ ROWS = [
     {"name": "Kneser–Ney", "val": 1.539, "chapter": "01"},
 ]
 EXAMPLES = {
+    "before_and_after": lambda f: f([0.2, 0.8], [0.1, 0.9], target=1),
     "count_grid": lambda f: f(torch.arange(64).view(8, 8), list("\n abquyz")),
+    "difference_grid": lambda f: f(torch.eye(8) / 10, list("\n abquyz")),
     "girl_or_boy": lambda f: f({1: 0.5, 2: 0.6}),
     "letter_frequencies": lambda f: f(list(" e\nt"), [0.4, 0.3, 0.2, 0.1], top=4),
     "loss_by_order": lambda f: f({1: 2.4, 2: 1.9}, {1: 2.5, 2: 2.0}, best=2.0),
+    "loss_curve": lambda f: f({"a": [3.0, 2.0], "b": [3.0, 4.0]}, counted=2.0),
     "next_bets": lambda f: f(list("ab\n"), [0.5, 0.3, 0.2], after="q "),
     "number_grid": lambda f: f([[0, 2], [1, 0]], ["a", " "]),
     "pipeline": lambda f: f(here=["loss"]),
     "prefix_tree": lambda f: f({"king": 9, "kiss": 2, "kind": 4}),
     "price_of_a_guess": lambda f: f(),
     "scoreboard": lambda f: f(ROWS, new="01", beat=1.75),
+    "slope": lambda f: f(lambda value: value**2, at=1.0),
     "train_val_strip": lambda f: f(900, 100),
     "unseen_contexts": lambda f: f({1: 0.0, 2: 0.3}),
 }
