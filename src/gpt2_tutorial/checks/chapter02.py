@@ -67,6 +67,13 @@ class Softmax:
             lambda logits: (logits - logits.amax(1, keepdim=True)).exp(),
             "These are the powers. Divide them by the sum of their row.",
         ),
+        "one sum": (
+            lambda logits: (
+                (logits - logits.amax(1, keepdim=True)).exp()
+                / (logits - logits.amax(1, keepdim=True)).exp().sum()
+            ),
+            "You divided by the sum of the whole table. Every row has to sum to 1 on its own.",
+        ),
         "logarithms": (
             lambda logits: logits.log_softmax(1),
             "These are the logarithms of the bets. The exercise wants the bets.",
@@ -119,7 +126,24 @@ class CrossEntropy:
         ),
         "raw logits": (
             lambda logits, targets: -picked(logits, targets).mean(),
-            "You picked the logits themselves. A logit is a price only after log-softmax.",
+            "You picked the logits themselves. The price is minus the *log-softmax* of a logit.",
+        ),
+        "sign": (
+            lambda logits, targets: -cross_entropy(logits, targets),
+            "The sign is off: a price is minus the logarithm.",
+        ),
+        "no logarithm": (
+            lambda logits, targets: -picked(logits.softmax(1), targets).mean(),
+            "These are bets without a logarithm. The price of a bet is −ln of it.",
+        ),
+        "logits as bets": (
+            lambda logits, targets: -picked(logits.log(), targets).mean(),
+            "You took the logarithm of the logits as if they were bets. They can be negative: "
+            "softmax comes first.",
+        ),
+        "every row": (
+            lambda logits, targets: -logits.log_softmax(1)[:, targets].mean(),
+            "[:, targets] takes these columns from every row. Each guess has a row of its own.",
         ),
         "sum": (
             lambda logits, targets: -picked(logits.log_softmax(1), targets).sum(),
@@ -197,6 +221,8 @@ def loop_with(zero: str, sign: float = -1.0):
             loss.backward()
             if zero == "after backward":
                 table.grad.zero_()
+            if zero == "none after backward":
+                table.grad = None
             with torch.no_grad():
                 table += sign * lr * table.grad
         return table.detach()
@@ -229,6 +255,11 @@ class ForgottenZero:
             "You wipe the gradient between backward and step, so every step is along zero and the "
             "table never moves.",
         ),
+        "gone too late": (
+            loop_with("none after backward"),
+            "You throw the gradient away between backward and step, so there is none to step "
+            "along. Do it before backward.",
+        ),
         "uphill": (
             loop_with("right", sign=1.0),
             "The zero is right, but the step goes uphill: subtract the gradient.",
@@ -238,7 +269,7 @@ class ForgottenZero:
             "The table begins anew in every round, so nothing that was learned is kept.",
         ),
     }
-    hints = {"wiped too late": 2}
+    hints = {"wiped too late": 2, "gone too late": 2}
     atol = 1e-4
 
 
@@ -258,6 +289,14 @@ class PencilGradient:
             [0.0, -2 / 3, 0.0],
             "The target's slope is right. But turning the other two up would cost something too.",
         ),
+        "no minus": (
+            [1 / 3, 2 / 3, 1 / 3],
+            "The sizes are right. But the second bet was too low: turning it up lowers the loss.",
+        ),
+        "third came": (
+            [1 / 3, 1 / 3, -2 / 3],
+            "That would be right if the third had come. Here the second came.",
+        ),
         "first came": (
             [-2 / 3, 1 / 3, 1 / 3],
             "That would be right if the first had come. Here the second came.",
@@ -268,20 +307,20 @@ class PencilGradient:
 
 @exercise("02.5", subgoal="compare")
 class OneBack:
-    stub = 'answer = None  # one letter, for example "d"'
-    solution = "b"
-    solution_text = 'answer = "b"'
+    stub = 'answer = None  # for example "a leak"'
+    solution = "one ahead"
+    solution_text = 'answer = "one ahead"'
     mutants = {
         "leak": (
-            "a",
+            "a leak",
             "A bigram sees x alone, and the character before it is another one. Run it.",
         ),
         "two ahead": (
-            "c",
+            "two ahead",
             "Two ahead skips a letter, and neighbours know more of each other than that. Run it.",
         ),
         "nothing": (
-            "d",
+            "nothing",
             "Something can be learned: before a u stands a q more often than a z does. Run it.",
         ),
     }
