@@ -1,4 +1,4 @@
-"""The small loop that trains every model up to chapter 11, and lets it write (chapter 02)."""
+"""The small loop that trains every model up to chapter 11 (chapter 02)."""
 
 from collections.abc import Callable, Sequence
 
