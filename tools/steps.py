@@ -7,6 +7,12 @@ Needs nothing but Python 3.11: the first step makes the environment that the oth
     python3 tools/steps.py check     the quick loop: style, imports, unit tests, drift
     python3 tools/steps.py measure   accept what the last build measured
     python3 tools/steps.py serve     show the built site on localhost
+    python3 tools/steps.py student   write the notebooks without their solutions
+    python3 tools/steps.py report    show how the chapters read: sentences, words, counts
+    python3 tools/steps.py solved    run every notebook with its solutions put in
+    python3 tools/steps.py oldest    unit tests with the oldest versions that we promise
+    python3 tools/steps.py newest    unit tests with the newest versions that there are
+    python3 tools/steps.py online    check links and downloads, write results/online.json
 """
 
 import hashlib
@@ -19,6 +25,8 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+
+import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV, BUILD = ROOT / ".venv", ROOT / "_build"
@@ -33,6 +41,8 @@ ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore::DeprecationWarning:debugpy",
 }
 QUICK = "not slow and not browser and not fresh"
+UNIT = "not browser and not fresh"
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "nbval", "jupytext", "pyyaml")
 
 
 class Failed(Exception):
@@ -101,23 +111,84 @@ def quick() -> None:
 
 
 def unit() -> None:
-    python("unit tests", "-m", "pytest", "-q", "-n", "2", "-m", "not browser and not fresh")
+    python("unit tests", "-m", "pytest", "-q", "-n", "2", "-m", UNIT)
 
 
-def notebooks() -> None:
-    """Run every notebook top to bottom, unsolved, each alone so that its cost is known."""
-    spent = {}
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+def wheel() -> Path:
+    """Build our package as Colab would get it, and install it in a folder of its own."""
+    folder = BUILD / "colab"
+    shutil.rmtree(folder, ignore_errors=True)
+    build = ["wheel", "--disable-pip-version-check", "--quiet", "--no-deps", "--no-build-isolation"]
+    python("wheel", "-m", "pip", *build, "--wheel-dir", str(folder), ".")
+    (made,) = folder.glob("*.whl")
+    place = ["install", "--disable-pip-version-check", "--quiet", "--no-deps", "--target"]
+    python("wheel", "-m", "pip", *place, str(folder / "site"), str(made))
+    return folder / "site"
+
+
+def notebooks(folder: Path = ROOT / "notebooks") -> None:
+    """Run every notebook as on Colab, each alone so that its cost is known."""
+    site, spent = wheel(), {}
+    for path in sorted(folder.glob("*.ipynb")):
         name = str(path.relative_to(ROOT))
-        # The tests' own settings are for tests; nbval brings its own.
-        options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-q"]
-        clean = ["-o", "addopts=", "-o", "filterwarnings=default", "-p", "no:cacheprovider"]
-        spent[name] = python(f"notebook {path.stem}", "-m", "pytest", *options, *clean, name)
+        copy = alone.copy_alone(path, BUILD / "colab" / path.stem, site)
+        command = alone.nbval(copy)
+        spent[name] = python(f"notebook {path.stem}", *command, **alone.environment(site))
         print(f"   {name}: {spent[name]:.1f} CPU-seconds")
         if spent[name] > NOTEBOOK_BUDGET:
             raise Failed(f"{name} took {spent[name]:.0f} CPU-seconds of {NOTEBOOK_BUDGET}")
     if sum(spent.values()) > BOOK_BUDGET:
         raise Failed(f"all notebooks took {sum(spent.values()):.0f} CPU-seconds of {BOOK_BUDGET}")
+
+
+def solved() -> None:
+    """Run every notebook with the solutions put in; each exercise asserts that it passes."""
+    python("solved", "tools/editions.py", "solved")
+    notebooks(BUILD / "solved")
+
+
+def student() -> None:
+    """Write the edition for a class, without solutions."""
+    run("student", sys.executable, "tools/editions.py", "student")
+
+
+def report() -> None:
+    """Show how the chapters read; this never fails, it is for the writer to judge."""
+    run("report", sys.executable, "tools/style_report.py")
+
+
+def unit_with(versions: str, requirements: list[str], *options: str) -> None:
+    """Run the unit tests, but those of the site, in an environment of their own."""
+    folder = BUILD / versions
+    here = str(folder / "bin" / "python")
+    if not Path(here).exists():
+        run(versions, sys.executable, "-m", "venv", str(folder))
+    install = [here, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    run(versions, *install, *requirements, *TEST_TOOLS)
+    run(versions, *install, "--no-deps", "-r", "requirements-data.txt", "-e", ".")
+    tests = ["-m", "pytest", "-q", "-n", "2", "-m", UNIT, "--ignore=tests/book"]
+    run(versions, here, *tests, *options)
+
+
+def promised() -> list[str]:
+    """List what the package says it works with, such as "torch>=2.11"."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["dependencies"]
+
+
+def oldest() -> None:
+    # An old package beside a new one may warn; here only faults count.
+    least = [wanted.replace(">=", "==") for wanted in promised()]
+    unit_with("oldest", least, "-o", "filterwarnings=default")
+
+
+def newest() -> None:
+    unit_with("newest", ["--upgrade", *promised()])
+
+
+def online() -> None:
+    """Ask the network, with nothing but the standard library."""
+    run("online", sys.executable, "tools/online.py", PYTHONPATH="src")
 
 
 def site() -> None:
@@ -168,6 +239,12 @@ GOALS = {
     "test": [setup, style, imports, unit, notebooks, site, fresh, browser],
     "measure": [accept],
     "serve": [serve],
+    "student": [student],
+    "solved": [setup, solved],
+    "report": [report],
+    "oldest": [oldest],
+    "newest": [newest],
+    "online": [online],
 }
 
 

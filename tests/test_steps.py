@@ -1,0 +1,167 @@
+"""The runner behind make: its goals, its commands, and the workflows that call them."""
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import steps
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def make_goals() -> set[str]:
+    return set(re.findall(r"(?m)^([a-z]+):", MAKEFILE))
+
+
+def test_make_and_the_runner_have_the_same_goals():
+    assert make_goals() == set(steps.GOALS)
+    for goal in steps.GOALS:
+        assert re.search(rf"(?m)^{goal}: .*tools/steps\.py {goal} +# \S", MAKEFILE), goal
+    (phony,) = re.findall(r"(?m)^\.PHONY: (.*)$", MAKEFILE)
+    assert set(phony.split()) == set(steps.GOALS)
+
+
+def test_the_help_names_every_goal_that_a_person_types():
+    named = set(re.findall(r"tools/steps\.py (\w+) ", steps.__doc__))
+    assert named == set(steps.GOALS) - {"setup"}
+
+
+@pytest.mark.parametrize("words", [[], ["books"], ["book", "test"]], ids=str)
+def test_bad_usage_shows_the_help(words):
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "steps.py"), *words], capture_output=True, text=True
+    )
+    assert ran.returncode == 2
+    assert "tools/steps.py book" in ran.stdout
+
+
+def test_a_step_that_fails_says_how_to_run_it_alone(capsys):
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    with pytest.raises(steps.Failed) as failed:
+        steps.run("trial", *command, SOME_WORD="two words")
+    assert "step “trial” failed (3)" in str(failed.value)
+    assert "SOME_WORD='two words' " in str(failed.value)
+
+
+def test_the_first_failure_ends_the_goal(monkeypatch, capsys):
+    done = []
+
+    def fail():
+        raise steps.Failed("no luck")
+
+    monkeypatch.setitem(steps.GOALS, "book", [lambda: done.append(1), fail, lambda: done.append(2)])
+    monkeypatch.setattr(sys, "argv", ["steps.py", "book"])
+    monkeypatch.setattr(steps.GOALS["book"][0], "__name__", "first")
+    assert steps.main() == 1
+    assert done == [1]
+    assert "✗ no luck" in capsys.readouterr().err
+
+
+def test_the_cost_of_a_step_is_what_its_process_worked():
+    burnt = steps.run("work", sys.executable, "-c", "sum(i for i in range(3_000_000))")
+    slept = steps.run("sleep", sys.executable, "-S", "-c", "import time; time.sleep(0.2)")
+    assert burnt > slept >= 0
+
+
+def test_a_notebook_that_costs_too_much_fails(monkeypatch, tmp_path):
+    (tmp_path / "00_dear.ipynb").write_text(json.dumps({"cells": []}))
+    monkeypatch.setattr(steps, "ROOT", tmp_path)
+    monkeypatch.setattr(steps, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(steps, "wheel", lambda: tmp_path / "site")
+    monkeypatch.setattr(steps, "python", lambda *command, **env: steps.NOTEBOOK_BUDGET + 1.0)
+    with pytest.raises(steps.Failed, match=r"00_dear\.ipynb took 91 CPU-seconds of 90"):
+        steps.notebooks(tmp_path)
+    monkeypatch.setattr(steps, "python", lambda *command, **env: 1.0)
+    steps.notebooks(tmp_path)
+    monkeypatch.setattr(steps, "BOOK_BUDGET", 0.5)
+    with pytest.raises(steps.Failed, match="all notebooks took"):
+        steps.notebooks(tmp_path)
+
+
+def test_notebooks_run_with_the_guard_and_the_wheel(monkeypatch, tmp_path):
+    (tmp_path / "00_small.ipynb").write_text(json.dumps({"cells": []}))
+    seen = {}
+    monkeypatch.setattr(steps, "ROOT", tmp_path)
+    monkeypatch.setattr(steps, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(steps, "wheel", lambda: tmp_path / "site")
+    monkeypatch.setattr(steps, "python", lambda *words, **env: seen.update(env, words=words) or 0.0)
+    steps.notebooks(tmp_path)
+    guard, site = seen["PYTHONPATH"].split(":")
+    assert (Path(guard) / "sitecustomize.py").is_file()
+    assert site == str(tmp_path / "site")
+    assert "torch" in seen["COLAB_HAS"].split(",")
+    copy = Path(seen["words"][-1])
+    assert [path.name for path in copy.parent.iterdir()] == ["00_small.ipynb"]
+
+
+def test_the_oldest_versions_are_those_that_the_package_promises():
+    promised = steps.promised()
+    assert "torch>=2.11" in promised
+    assert all(re.fullmatch(r"[\w-]+>=[\d.]+", wanted) for wanted in promised)
+
+
+# --- the workflows
+
+
+def read(path: Path) -> dict:
+    return yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # "on" stays a word
+
+
+def every_step(workflow: dict) -> list[dict]:
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def test_there_are_workflows():
+    assert [path.stem for path in WORKFLOWS] == ["pages", "scheduled", "tests"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+class TestWorkflow:
+    def test_it_parses_and_has_its_parts(self, path):
+        workflow = read(path)
+        assert {"name", "on", "permissions", "concurrency", "jobs"} <= set(workflow)
+        assert workflow["permissions"] == {"contents": "read"}
+        assert all(int(job["timeout-minutes"]) <= 60 for job in workflow["jobs"].values())
+
+    def test_it_calls_only_goals_that_exist(self, path):
+        scripts = "\n".join(step.get("run", "") for step in every_step(read(path)))
+        called = set(re.findall(r"(?m)^make +(\S+)", scripts))
+        assert called <= make_goals()
+        assert called or "bash .ci/run" in scripts
+
+    def test_its_tools_are_githubs_own_and_pinned_to_a_version(self, path):
+        used = [step["uses"] for step in every_step(read(path)) if "uses" in step]
+        assert all(re.fullmatch(r"actions/[\w-]+@v\d+", name) for name in used), used
+
+    def test_nothing_from_outside_is_pasted_into_a_command(self, path):
+        assert not any("${{" in step.get("run", "") for step in every_step(read(path)))
+
+    def test_it_sets_up_the_torch_that_is_tested(self, path):
+        pinned = re.findall(r"(?m)^torch==\S+", (ROOT / "requirements.txt").read_text("utf-8"))
+        scripts = "\n".join(step.get("run", "") for step in every_step(read(path)))
+        assert set(re.findall(r"(?<=cpu )torch==\S+", scripts)) <= set(pinned)
+        assert f'pip("{pinned[0]}")' in inspect.getsource(steps.setup)
+
+
+def test_only_two_jobs_may_write_and_none_of_them_runs_our_code():
+    writers = {}
+    for path in WORKFLOWS:
+        for name, job in read(path)["jobs"].items():
+            if granted := job.get("permissions"):
+                writers[name] = sorted(granted)
+                scripts = " ".join(step.get("run", "") for step in job["steps"])
+                assert not re.search(r"\b(make|python|pip|bash)\b", scripts)
+    assert writers == {"deploy": ["id-token", "pages"], "keep": ["contents"]}
+
+
+def test_the_public_test_is_the_one_that_everybody_runs():
+    assert re.search(r"(?m)^exec make test$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+    jobs = read(ROOT / ".github" / "workflows" / "tests.yml")["jobs"]
+    assert any(step.get("run") == "bash .ci/run" for step in jobs["everything"]["steps"])

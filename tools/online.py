@@ -1,0 +1,154 @@
+"""Measure what needs the network and write it to results/online.json.
+
+Three things: do the public addresses of the outside files give the right bytes, does Colab's
+first cell install from the repository, and does every link lead somewhere. The scheduled job runs
+this; where there is no network, nothing is written.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from gpt2_tutorial import assets
+
+ROOT = Path(__file__).resolve().parents[1]
+WHO = {"User-Agent": "Mozilla/5.0 (link check of GPT-2 from scratch)"}
+URL = re.compile(r"https?://[^\s<>\"'`{}|\\^]+")
+NOT_OURS_TO_CHECK = ("http://localhost", "http://127.0.0.1")
+SECONDS, TRIES = 30, 3
+REPOSITORY = "git+https://github.com/x-jesse/GPT-2"
+
+
+def fetch(url: str, tries: int = TRIES, wait: float = 2.0) -> tuple[str, bytes]:
+    """Return ("good", body), or what went wrong ("gone", "unsure") with the reason.
+
+    "gone" is a clear answer: not there, or no such host. "unsure" is every other refusal, since
+    some hosts answer machines with 403 and people with the page.
+    """
+    said = ("unsure", b"")
+    for number in range(tries):
+        try:
+            request = urllib.request.Request(url, headers=WHO)
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                return "good", answer.read()
+        except urllib.error.HTTPError as error:
+            said = ("gone" if error.code in (404, 410) else "unsure", f"{error.code}".encode())
+        except (OSError, ValueError) as error:  # no host, no route, too late, half an answer
+            said = ("unsure", str(getattr(error, "reason", error)).encode())
+        if said[0] == "gone":
+            break
+        time.sleep(wait * number)
+    return said
+
+
+def addresses(texts: Iterable[str]) -> list[str]:
+    """List the external addresses in some texts, each once.
+
+    >>> addresses(["[a](https://a.org/b_(c)) and https://d.org/e.", "http://localhost:8000/"])
+    ['https://a.org/b_(c)', 'https://d.org/e']
+    """
+    found = set()
+    for url in (url for text in texts for url in URL.findall(text)):
+        while url[-1] in ".,;:!?*_]" or (url[-1] == ")" and url.count(")") > url.count("(")):
+            url = url[:-1]
+        if not url.startswith(NOT_OURS_TO_CHECK):
+            found.add(url.partition("#")[0])
+    return sorted(found)
+
+
+def texts(root: Path) -> list[str]:
+    """Return every text of the repository that a reader may follow a link from."""
+    files = [*root.glob("*.md"), *root.glob("book/*.md"), *root.glob("book/*.bib")]
+    written = [file.read_text(encoding="utf-8") for file in files]
+    for file in root.glob("notebooks/*.ipynb"):
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        written += ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+    return written
+
+
+def check_links(urls: list[str]) -> dict:
+    """Ask every address, and list those that are gone and those that would not say."""
+    with ThreadPoolExecutor(8) as pool:
+        said = dict(zip(urls, pool.map(fetch, urls), strict=True))
+    bad = {kind: [u for u, (k, _) in said.items() if k == kind] for kind in ("gone", "unsure")}
+    return {"checked": len(urls), **bad}
+
+
+def check_assets(known: Iterable[assets.Asset]) -> dict:
+    """Say of every public address of an outside file whether it gives the right bytes."""
+    found = {}
+    for asset in known:
+        for url in asset.urls:
+            kind, body = fetch(url)
+            right = kind == "good" and hashlib.sha256(body).hexdigest() == asset.sha256
+            found[url] = "right" if right else "other bytes" if kind == "good" else kind
+    return found
+
+
+def install_as_colab() -> dict:
+    """Install into an empty folder what the first cell of a notebook asks for, and import it."""
+    pins = (ROOT / "requirements-data.txt").read_text(encoding="utf-8").splitlines()
+    wanted = [pin.partition("#")[0].strip() for pin in pins]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        asked = [*pip, "--target", folder, REPOSITORY, *filter(None, wanted)]
+        ran = subprocess.run(asked, capture_output=True, text=True)
+        seconds = round(time.monotonic() - start, 1)
+        if ran.returncode:
+            return {"works": False, "said": ran.stderr.strip().split("\n")[-1]}
+        check = [sys.executable, "-c", "import gpt2_tutorial as g; print(g.__file__)"]
+        variables = os.environ | {"PYTHONPATH": folder}
+        ran = subprocess.run(check, capture_output=True, text=True, env=variables, cwd=folder)
+        works = ran.stdout.startswith(folder)
+        return {"works": works, "seconds": seconds, "said": "" if works else ran.stderr[-300:]}
+
+
+def faults(found: dict) -> list[str]:
+    """Say in sentences what has to be mended."""
+    said = [f"{url} gives {what}" for url, what in found["assets"].items() if what != "right"]
+    said += [f"{url} is gone" for url in found["links"]["gone"]]
+    if not found["install"]["works"]:
+        said.append(f"the first cell cannot install: {found['install']['said']}")
+    return said
+
+
+def measure() -> dict:
+    """Measure everything; ConnectionError where there is no network at all."""
+    links = check_links(addresses(texts(ROOT)))
+    if len(links["gone"]) + len(links["unsure"]) == links["checked"]:
+        raise ConnectionError("No address answered. Is there a network? Nothing was written.")
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "assets": check_assets(assets.ASSETS.values()),
+        "install": install_as_colab(),
+        "links": links,
+    }
+
+
+def main(file: Path = ROOT / "results" / "online.json") -> int:
+    try:
+        found = measure()
+    except ConnectionError as problem:
+        print(f"✗ {problem}", file=sys.stderr)
+        return 1
+    aside = file.with_suffix(".tmp")  # written whole, then moved: never half a file
+    aside.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.replace(file)
+    said = faults(found)
+    print("\n".join([f"✗ {fault}" for fault in said] or ["✓ everything that is online is right"]))
+    return 1 if said else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
