@@ -1,71 +1,130 @@
-"""Keep pages light: a page gets the scripts it uses, and none of another host."""
+"""Keep pages light: the book's own styles inside the page, and only the scripts that it uses."""
 
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
 from sphinx.application import Sphinx
 
-__all__ = ["is_needed", "setup", "without_icon_script"]
+__all__ = ["is_needed", "mended", "minified", "setup", "without_hosts"]
 
-FOREIGN = re.compile(r"(?:https?:)?//[\w-]+\.", re.IGNORECASE)
+BOOK = Path(__file__).resolve().parents[1]
+
+# What a file's name mentions, and the markup that needs it. Anything else stays away.
+NEEDED_FOR = {"design-tabs": "sd-tab-set", "sphinx-design": 'class="sd-'}
 
 # sphinx-thebe also writes two scripts at the end of every page's text.
 THEBE_BODY = re.compile(
     r'<script type="text/x-thebe.*?</script>\s*<script>kernelName.*?</script>', re.S
 )
-
-# What a file's name (or an inline script) mentions, and the markup that needs it.
-NEEDED_FOR = {
-    "clipboard": 'class="highlight',
-    "copybutton": 'class="highlight',
-    "design-tabs": "sd-tab-set",
-    "sphinx-design": 'class="sd-',
-    "toggle": 'class="toggle',
-}
+# Scripts may name the address where SVG got its name: nobody goes there.
+COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 
 
 def is_needed(asset: str, body: str) -> bool:
-    """Tell whether a page with this body needs a script or stylesheet.
+    """Tell whether a page with this body needs a script or stylesheet of an extension.
 
-    >>> is_needed("_static/sphinx-thebe.js", "<p>text</p>")
+    >>> is_needed("_static/design-tabs.js", "<p>text</p>")
     False
-    >>> is_needed("_static/copybutton.js", '<div class="highlight-python">')
+    >>> is_needed("_static/design-tabs.js", '<div class="sd-tab-set">')
     True
     """
-    if "thebe" in asset.lower() or FOREIGN.search(asset):
-        return False
-    uses = [markup for name, markup in NEEDED_FOR.items() if name in asset]
-    return not uses or any(markup in body for markup in uses)
+    return any(name in asset and markup in body for name, markup in NEEDED_FOR.items())
 
 
-def without_icon_script(head: str) -> Markup:
-    """Drop Font Awesome's 1.5 MB script, since its stylesheet already draws every icon.
+def minified(css: str) -> str:
+    """Take comments and needless space out of a stylesheet.
 
-    >>> without_icon_script('<b></b><script src="fontawesome/js/all.min.js"></script>')
-    Markup('<b></b>')
+    >>> minified("a  b { color: red; } /* why */")
+    'a b{color: red}'
     """
-    script = r"\s*<script [^>]*fontawesome/[^>]*></script>"
-    unused_font = r"\s*<link [^>]*fa-regular-400[^>]*>"
-    return Markup(re.sub(f"{script}|{unused_font}", "", str(head)))
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.S)
+    css = re.sub(r"\s+", " ", css)
+    return re.sub(r";?\s*([{};,])\s*", r"\1", css).strip()
 
 
-def _describe(asset: Any) -> str:
-    body = (getattr(asset, "attributes", None) or {}).get("body") or ""
-    return f"{getattr(asset, 'filename', asset) or ''} {body}"
+def without_hosts(script: str) -> str:
+    """Take out the comment lines that name a host.
+
+    >>> without_hosts("// see https://example.org/\\nrun();\\n")
+    'run();\\n'
+    """
+    return COMMENT_WITH_HOST.sub("", script)
+
+
+def mended(body: str) -> str:
+    """Say right what docutils says wrong to people who listen to a page.
+
+    An entry of the bibliography has a role that ARIA has withdrawn, and the empty corner of a
+    table is no heading.
+
+    >>> mended('<th class="head"><p></p></th>')
+    '<td></td>'
+    """
+    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    return re.sub(r'<th class="head">(<p>\s*</p>)?</th>', "<td></td>", body)
+
+
+def with_sizes(body: str, files: dict[str, str]) -> str:
+    """Say how large every picture is, so that nothing jumps when it arrives, late if it is low."""
+
+    def sized(match: re.Match[str]) -> str:
+        late = ' loading="lazy"' if match.start() > first else ""
+        return f"<img{_size(files.get(match[2].rsplit('/', 1)[-1]))}{late}{match[1]}"
+
+    first = body.find("<img")
+    return re.sub(r'<img(?=([^>]*? src="([^"]+)"))[^>]*? src="[^"]+"', sized, body)
+
+
+def _size(file: str | None) -> str:
+    if not file or not file.endswith(".svg"):
+        return ""
+    head = Path(file).read_text(encoding="utf-8")[:2000]
+    found = re.search(r"<svg[^>]*\bviewBox=\"[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)\"", head, re.S)
+    units = re.search(r"<svg[^>]*\bwidth=\"[\d.]+(pt)?\"", head, re.S)
+    if not found or not units:
+        return ""
+    per_unit = 4 / 3 if units[1] else 1  # a point is 4/3 of a pixel
+    width, height = (round(float(side) * per_unit) for side in found.groups())
+    return f' width="{width}" height="{height}"'
 
 
 def _slim(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    body = context["body"] = THEBE_BODY.sub("", context.get("body") or "")
+    pictures = {name: str(Path(app.srcdir, file)) for file, name in app.builder.images.items()}
+    body = with_sizes(mended(THEBE_BODY.sub("", context.get("body", ""))), pictures)
     for kind in ("script_files", "css_files"):
-        kept = [asset for asset in context.get(kind, []) if is_needed(_describe(asset), body)]
-        context[kind] = kept
-    context["lean"] = without_icon_script
+        assets = context.get(kind, [])
+        context[kind] = [a for a in assets if is_needed(str(getattr(a, "filename", a)), body)]
+    sheets = sorted((BOOK / "_styles").glob("*.css"))
+    context["styles"] = minified("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))
+    context["first_script"] = (BOOK / "_scripts" / "head.js").read_text(encoding="utf-8")
+    context["has_code"] = 'class="highlight' in body
+    context["body"] = body
+
+
+def _prune(app: Sphinx, error: Exception | None) -> None:
+    """Leave nothing in the site that no page loads: the theme brings 4 MB of it."""
+    if error or app.builder.format != "html":
+        return
+    static = Path(app.outdir, "_static")
+    pages = [page for page in Path(app.outdir).rglob("*.html") if static not in page.parents]
+    pages = "".join(page.read_text(encoding="utf-8") for page in pages)
+    loaded = set(re.findall(r"_static/([\w./-]+)", pages))
+    for entry in static.iterdir():
+        if entry.is_dir():
+            if not any(name.startswith(f"{entry.name}/") for name in loaded):
+                shutil.rmtree(entry)
+        elif entry.name not in loaded:
+            entry.unlink()
+        elif entry.suffix == ".js":
+            entry.write_text(without_hosts(entry.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx, after every other extension has added its scripts."""
     app.connect("html-page-context", _slim, priority=950)
-    return {"version": "1.0", "parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("build-finished", _prune, priority=950)
+    return {"version": "2.0", "parallel_read_safe": True, "parallel_write_safe": True}

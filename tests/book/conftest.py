@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, sync_playwright
 from serving import FLAGS, ROOT, SITE, find_browser, serve, toc_pages
@@ -61,3 +62,18 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture
+def axe() -> Callable[..., list[dict]]:
+    """What axe has against a page, by all its rules or by those named: rule, why, where."""
+
+    def violations(page: Page, *rules: str) -> list[dict]:
+        options = {"runOnly": list(rules)} if rules else {}
+        found = Axe().run(page, options=options | {"resultTypes": ["violations"]}).response
+        return [
+            {"id": f["id"], "help": f["help"], "at": [n["html"][:150] for n in f["nodes"][:3]]}
+            for f in found["violations"]
+        ]
+
+    return violations

@@ -22,7 +22,9 @@ def shoot(browser: Browser, address: str, folder: Path) -> None:
         context = browser.new_context(**options)
         page = context.new_page()
         for name in toc_pages():
-            page.goto(f"{address}{name}.html", wait_until="networkidle")
+            page.goto(f"{address}{name}.html", wait_until="load")
+            page.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+            page.wait_for_load_state("networkidle")
             shoot_in_parts(page, folder / f"{Path(name).name}-{look}")
         context.close()
 

@@ -29,7 +29,7 @@ FLAGS = [
 ]
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class Handler(SimpleHTTPRequestHandler):
     """Serves the site under the prefix and nothing outside it."""
 
     protocol_version = "HTTP/1.1"
@@ -39,6 +39,16 @@ class _Handler(SimpleHTTPRequestHandler):
             return str(SITE / "outside-the-prefix")
         return super().translate_path("/" + path.removeprefix(PREFIX))
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer a wrong address as the public host does: with the site's own page."""
+        body = (SITE / "404.html").read_bytes() if code == 404 else b""
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
     def log_message(self, *args: object) -> None:
         """Stay silent: a failing test says what it missed."""
 
@@ -46,7 +56,7 @@ class _Handler(SimpleHTTPRequestHandler):
 @contextmanager
 def serve(site: Path = SITE) -> Iterator[str]:
     """Serve the site for as long as the block runs, and give its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(site)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

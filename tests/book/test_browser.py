@@ -7,12 +7,14 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageStat
 from playwright.sync_api import Page
-from serving import toc_pages
+from serving import PREFIX, ROOT, toc_pages
 
 pytestmark = pytest.mark.browser
 
 PAGES = toc_pages()
+EVERY = [*PAGES, "index", "search", "genindex", "404"]
 PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1400, "height": 900}
 
 
 def brightness(page: Page, selector: str) -> float:
@@ -29,7 +31,7 @@ def go_dark(page: Page) -> None:
             return
 
 
-@pytest.mark.parametrize("name", [*PAGES, "search", "genindex"])
+@pytest.mark.parametrize("name", EVERY)
 def test_a_page_loads_without_a_complaint(page, address, name):
     complaints: list[str] = []
     foreign: list[str] = []
@@ -38,13 +40,14 @@ def test_a_page_loads_without_a_complaint(page, address, name):
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
     page.on("request", lambda r: None if r.url.startswith(address) else foreign.append(r.url))
     answer = page.goto(f"{address}{name}.html", wait_until="load")
+    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
     page.wait_for_load_state("networkidle")
     assert answer is not None and answer.status == 200
     assert complaints == []
     assert [url for url in foreign if not url.startswith("data:")] == []
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_phone_never_scrolls_sideways(page, address, name):
     page.set_viewport_size(PHONE)
     page.goto(f"{address}{name}.html")
@@ -53,14 +56,70 @@ def test_a_phone_never_scrolls_sideways(page, address, name):
     assert width <= PHONE["width"], f"{name} is {width} pixels wide on a phone"
 
 
-def test_the_front_door_leads_to_the_first_page(page, address):
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("notebooks/")])
+def test_code_fits_the_page_of_a_laptop(page, address, name):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}{name}.html")
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    wide = page.locator(".cell_input pre").evaluate_all(
+        "all => all.filter(box => box.scrollWidth > box.clientWidth).map(box => box.textContent)"
+    )
+    assert wide == []
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_axe_finds_no_violation(page, address, axe, name):
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{address}{name}.html")
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    assert axe(page) == []
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert axe(page, "color-contrast") == []
+
+
+@pytest.mark.parametrize("drawer", ["menu", "contents"])
+def test_axe_finds_no_violation_in_an_open_drawer(page, address, axe, drawer):
+    page.set_viewport_size(PHONE)
+    page.goto(f"{address}{PAGES[0]}.html")
+    page.locator(f"[popovertarget={drawer}]").click()
+    assert page.locator(f"#{drawer}").is_visible()
+    assert axe(page) == []
+
+
+def test_axe_would_find_a_violation(page, address, axe):
+    page.goto(f"{address}{PAGES[0]}.html")
+    page.evaluate("document.querySelector('article').append(document.createElement('img'))")
+    assert [fault["id"] for fault in axe(page)] == ["image-alt"]
+    page.add_style_tag(content="article p { color: #999; background: #eee }")
+    assert [fault["id"] for fault in axe(page, "color-contrast")] == ["color-contrast"]
+
+
+def test_the_front_door_is_the_first_page(page, address):
     page.goto(address)
-    page.wait_for_url(f"{address}{PAGES[0]}.html")
-    assert page.locator("article h1").first.is_visible()
+    assert page.url == address
+    page.locator("article a", has_text="chapter 00").first.click()
+    page.wait_for_url(f"{address}notebooks/00_*")
+
+
+def test_a_lost_reader_is_led_back_from_any_depth(page, address):
+    answer = page.goto(f"{address}no/such/place/at/all.html")
+    assert answer is not None and answer.status == 404
+    links = page.locator("a[href]").evaluate_all("all => all.map(link => link.href)")
+    inside = [link for link in links if link.startswith(address)]
+    assert len(inside) > len(PAGES)
+    host = address.removesuffix(PREFIX)
+    assert not [link for link in links if link.startswith(host) and link not in inside]
+    assert {page.request.get(link).status for link in set(inside)} == {200}
+    assert page.evaluate("getComputedStyle(document.querySelector('.top')).position") == "sticky"
 
 
 def test_search_finds_a_word_of_chapter_01(page, address):
-    page.goto(f"{address}search.html?q=bigram")
+    page.set_viewport_size(DESK)
+    page.goto(f"{address}{PAGES[0]}.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("bigram")
+    page.keyboard.press("Enter")
     page.wait_for_selector("#search-results li a")
     links = page.locator("#search-results li a").evaluate_all("all => all.map(a => a.href)")
     assert any("01_bigram.html" in link for link in links), links
@@ -89,12 +148,37 @@ def test_figures_follow_into_the_dark(page, address, soups):
     assert brightness(page, ".cell_output img") < 100
 
 
-def test_folds_open_with_the_keyboard(page, address, soups):
-    name = next((n for n in PAGES if soups[n].select("article details > summary")), None)
-    assert name is not None, "no chapter has a fold"
+def test_a_page_can_be_read_without_scripts(browser, address, soups):
+    name = next(n for n in PAGES if soups[n].select(".cell_output img"))
+    context = browser.new_context(java_script_enabled=False, color_scheme="dark", viewport=DESK)
+    page = context.new_page()
     page.goto(f"{address}{name}.html")
-    fold = page.locator("article details").first
-    before = fold.evaluate("fold => fold.open")
-    fold.locator("summary").first.focus()
-    page.keyboard.press("Enter")
-    assert fold.evaluate("fold => fold.open") != before
+    assert page.locator("#menu a").first.is_visible()
+    assert brightness(page, "article.bd-article p") < 80
+    context.close()
+
+
+def test_nothing_jumps_when_the_pictures_arrive(page, address, soups):
+    name = next(n for n in PAGES if soups[n].select(".cell_output img"))
+    page.goto(f"{address}{name}.html", wait_until="domcontentloaded")
+    before = page.evaluate("document.documentElement.scrollHeight")
+    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    pictures = page.evaluate("document.images.length")
+    moved = abs(page.evaluate("document.documentElement.scrollHeight") - before)
+    assert moved <= pictures, f"{pictures} pictures, each with whole pixels, moved it by {moved}"
+
+
+def test_styles_mean_the_same_when_they_are_short(page, address):
+    """The browser reads the same rules out of the page and out of the files it was made from."""
+    sheets = sorted((ROOT / "book" / "_styles").glob("*.css"))
+    source = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
+    # The text of a variable is kept as it was written, spaces after commas included.
+    read = """css => new CSSStyleSheet().replace(css).then(
+      (sheet) => [...sheet.cssRules].map((rule) => rule.cssText.replace(/,\\s+/g, ",")))"""
+    page.goto(f"{address}{PAGES[0]}.html")
+    inside = page.locator("head style").first.evaluate("style => style.textContent")
+    rules = page.evaluate(read, source)
+    assert len(rules) > 100
+    assert page.evaluate(read, inside) == rules

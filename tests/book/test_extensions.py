@@ -1,14 +1,18 @@
-"""The two small Sphinx extensions of the book, without building a site."""
+"""The small Sphinx extensions of the book, without building a site."""
 
 from __future__ import annotations
 
 import doctest
+import sys
 from xml.etree import ElementTree
 
+import card
 import lean
 import mathml
-import mathml_polish
+import mathml_polish  # noqa: F401, it is looked up by name
 import pytest
+import reach
+from PIL import Image
 
 # Structures as the MathML Core specification draws them, written down by hand.
 KNOWN = {
@@ -30,9 +34,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("module", [lean, mathml, mathml_polish], ids=lambda m: m.__name__)
-def test_examples_in_docstrings(module):
-    result = doctest.testmod(module)
+@pytest.mark.parametrize("name", ["card", "lean", "mathml", "mathml_polish", "reach"])
+def test_examples_in_docstrings(name):
+    result = doctest.testmod(sys.modules[name], optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0 and result.failed == 0
 
 
@@ -54,16 +58,35 @@ def test_every_alignment_has_two_columns_and_no_number_of_its_own(name):
     assert [[cell.get("class") for cell in row] for row in rows] == [["right", "left"]] * 2
 
 
-def test_a_page_without_code_gets_no_copy_button():
-    assert not lean.is_needed("_static/copybutton.js", "<p>words</p>")
-    assert lean.is_needed("_static/copybutton.js", '<div class="highlight-python notranslate">')
+@pytest.mark.parametrize(
+    "asset",
+    ["https://cdn.example.org/sphinx-design.js", "sphinx-thebe.js", "scripts/bootstrap.js", ""],
+)
+def test_what_no_page_of_this_book_uses_stays_away(asset):
+    assert not lean.is_needed(asset, '<p class="highlight toggle btn">words</p>')
 
 
-@pytest.mark.parametrize("asset", ["https://cdn.example.org/x.js", "//cdn.example.org/x.js"])
-def test_no_asset_of_another_host_is_needed(asset):
-    assert not lean.is_needed(asset, "<p>words</p>")
-    assert not lean.is_needed(f' const URL = "{asset}"', "<p>words</p>")
+def test_a_page_with_tabs_gets_what_draws_them():
+    page = '<div class="sd-tab-set docutils">'
+    assert lean.is_needed("_static/design-tabs.js", page)
+    assert lean.is_needed("_static/sphinx-design.min.css", page)
 
 
-def test_the_theme_itself_is_always_needed():
-    assert lean.is_needed("_static/scripts/sphinx-book-theme.js", "<p>words</p>")
+@pytest.mark.parametrize(
+    ("link", "moved"),
+    [
+        ('href="../notebooks/a.html#x"', 'href="notebooks/a.html#x"'),
+        ('src="_static/b.js"', 'src="book/_static/b.js"'),
+        ('action="../search.html"', 'action="search.html"'),
+        ('href="#here"', 'href="#here"'),
+        ('href="https://example.org/"', 'href="https://example.org/"'),
+    ],
+)
+def test_the_front_door_leads_where_the_first_page_leads(link, moved):
+    assert reach.moved_up(f"<a {link}>", "book") == f"<a {moved}>"
+
+
+def test_the_card_has_the_size_that_readers_of_cards_expect(tmp_path):
+    card.draw(tmp_path / "card.png")
+    with Image.open(tmp_path / "card.png") as picture:
+        assert picture.size == (1200, 630)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from bs4 import BeautifulSoup
@@ -13,6 +16,14 @@ pytestmark = pytest.mark.browser  # they need the built site, as the browser doe
 
 PAGES = toc_pages()
 NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
+EVERY = [*PAGES, "index", "search", "genindex", "404"]
+HOME = "https://x-jesse.github.io/GPT-2/"
+SEARCH = {"doctools.js", "documentation_options.js", "language_data.js", "searchindex.js"}
+SEARCH |= {"searchtools.js", "sphinx_highlight.js"}
+
+# An address of another host. The name of SVG looks like one, and nobody goes there.
+HOST = re.compile(r"""(?:https?:|["'`(])//(?!www\.w3\.org/)[\w-]+\.[^\s"']*""")
+MOST_BYTES = 100_000  # a quarter of what the book allows itself
 COLAB = "https://colab.research.google.com/github/x-jesse/GPT-2/blob/main/"
 
 
@@ -57,19 +68,92 @@ def test_headings_never_skip_a_level(soups, name):
         level = deeper
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_no_script_names_another_host(soups, name):
-    for script in soups[name].select("script"):
-        source = f"{script.get('src') or ''} {script.string or ''}"
-        assert "//" not in source, f"a script of {name} names a host: {source[:120]}"
-        assert "thebe" not in str(script)
+@pytest.mark.parametrize("name", EVERY)
+def test_no_script_names_another_host(site, name):
+    for script in _parsed(site / f"{name}.html").select("script"):
+        text = script.string or ""
+        if script.get("src"):
+            file = (site / f"{name}.html").parent / urlsplit(script["src"]).path
+            text = f"{script['src']}\n{file.resolve().read_text(encoding='utf-8')}"
+        assert text.strip(), f"an empty script on {name}"
+        assert HOST.findall(text) == [], f"a script of {name} names a host"
+        assert "thebe" not in text
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_no_style_or_picture_comes_from_another_host(soups, name):
-    for element in soups[name].select("link[rel~=stylesheet], link[rel~=preload], img, iframe"):
-        address = element.get("href") or element.get("src") or ""
-        assert not urlsplit(address).netloc, f"{name} loads {address}"
+@pytest.mark.parametrize("text", ["fetch('https://x.org/a')", 'src = "//cdn.x.org/b.js"'])
+def test_a_host_in_a_script_would_be_found(text):
+    assert HOST.findall(text)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_nothing_that_a_page_loads_comes_from_another_host(site, name):
+    page = _parsed(site / f"{name}.html")
+    loads = "link[rel~=stylesheet], link[rel~=preload], link[rel~=icon], img, iframe, script, form"
+    for element in page.select(loads):
+        for address in (element.get(key, "") for key in ("href", "src", "action")):
+            assert not urlsplit(address).netloc, f"{name} loads {address}"
+    for style in page.select("style"):
+        assert "url(" not in style.get_text() and "@import" not in style.get_text()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_page_loads_only_what_it_uses(site, name):
+    page = _parsed(site / f"{name}.html")
+    loaded = {Path(urlsplit(script["src"]).path).name for script in page.select("script[src]")}
+    wanted = {"book.js"}
+    wanted |= {"copy.js"} if page.select("div.highlight") else set()
+    wanted |= SEARCH if name == "search" else set()
+    assert loaded == wanted
+    assert not page.select("link[rel=stylesheet]"), "no page here uses cards or tabs"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_page_weighs_little_before_its_pictures(site, name):
+    page = _parsed(site / f"{name}.html")
+    sources = [urlsplit(script["src"]).path for script in page.select("script[src]")]
+    files = [site / f"{name}.html", *((site / f"{name}.html").parent / one for one in sources)]
+    compressed = sum(len(gzip.compress(file.read_bytes())) for file in files)
+    assert compressed < MOST_BYTES, f"{name} weighs {compressed:,} bytes"
+
+
+def test_the_index_knows_which_chapters_are_there(soups):
+    path = soups[PAGES[0]].select_one("section#the-path")
+    linked = {link["href"] for link in path.select("a[href*=notebooks]")}
+    assert linked == {f"../{name}.html" for name in NOTEBOOKS}
+    for line in path.select("li"):
+        waiting = "being written" in line.get_text()
+        assert waiting == (line.select_one("a") is None), line.get_text()
+
+
+def test_nothing_lies_in_the_site_that_no_page_loads(site):
+    pages = "".join(p.read_text(encoding="utf-8") for p in site.rglob("*.html"))
+    for file in (site / "_static").rglob("*"):
+        assert file.is_dir() or file.relative_to(site).as_posix() in pages
+
+
+@pytest.mark.parametrize("name", [*PAGES, "index"])
+def test_a_link_to_a_page_shows_what_it_is(site, name):
+    page = _parsed(site / f"{name}.html")
+    said = {m.get("name") or m.get("property"): m["content"] for m in page.select("meta[content]")}
+    assert 50 <= len(said["description"]) <= 210 and "<" not in said["description"]
+    assert said["og:title"] and said["og:site_name"] == "GPT-2 from scratch"
+    assert said["og:image"].startswith(HOME)
+    assert (site / said["og:image"].removeprefix(HOME)).is_file()
+    home = name in ("index", PAGES[0])
+    canonical = page.select_one("link[rel=canonical]")["href"]
+    assert canonical == (HOME if home else f"{HOME}{name}.html")
+
+
+def test_descriptions_tell_pages_apart(soups):
+    said = [soup.select_one("meta[name=description]")["content"] for soup in soups.values()]
+    assert len(set(said)) == len(said)
+
+
+def test_the_sitemap_names_every_page_once(site):
+    tree = ElementTree.parse(site / "sitemap.xml")
+    found = [place.text for place in tree.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
+    assert sorted(found) == sorted([HOME, *(f"{HOME}{name}.html" for name in PAGES[1:])])
+    assert f"Sitemap: {HOME}sitemap.xml" in (site / "robots.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -78,9 +162,9 @@ def test_maths_was_rendered_while_building(soups, name):
         assert formula.select_one("math"), f"{formula.get_text()!r} is still LaTeX"
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_link_inside_the_site_arrives(site, soups, name):
-    for link in soups[name].select("a[href]"):
+@pytest.mark.parametrize("name", EVERY)
+def test_every_link_inside_the_site_arrives(site, name):
+    for link in _parsed(site / f"{name}.html").select("a[href]"):
         path, anchor = urldefrag(link["href"])
         if urlsplit(path).scheme or urlsplit(path).netloc:
             continue
@@ -92,10 +176,13 @@ def test_every_link_inside_the_site_arrives(site, soups, name):
             assert unquote(anchor) in _anchors(target), f"{link['href']} has no such place"
 
 
+def _parsed(file: Path) -> BeautifulSoup:
+    return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+
+
 def _anchors(file: Path) -> set[str]:
     if file not in _SEEN:
-        soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-        _SEEN[file] = {element["id"] for element in soup.select("[id]")}
+        _SEEN[file] = {element["id"] for element in _parsed(file).select("[id]")}
     return _SEEN[file]
 
 

@@ -1,0 +1,12 @@
+(() => {
+  const root = document.documentElement, night = matchMedia("(prefers-color-scheme: dark)");
+  let mode = "auto";
+  try { mode = localStorage.getItem("mode") || mode; } catch { /* storage is switched off */ }
+  window.chooseTheme = (next) => {
+    mode = next;
+    root.dataset.mode = mode;
+    root.dataset.theme = mode === "auto" ? (night.matches ? "dark" : "light") : mode;
+  };
+  chooseTheme(mode);
+  night.addEventListener("change", () => chooseTheme(mode));
+})();

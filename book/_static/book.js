@@ -1,0 +1,45 @@
+// The few things that a page cannot do with markup alone.
+const every = (selector, act) => document.querySelectorAll(selector).forEach(act);
+
+// The theme: as the system, light, dark, and round again.
+const modes = ["auto", "light", "dark"];
+every(".theme-switch-button", (button) => button.addEventListener("click", () => {
+  const next = modes[(modes.indexOf(document.documentElement.dataset.mode) + 1) % modes.length];
+  chooseTheme(next);
+  try { localStorage.setItem("mode", next); } catch { /* storage is switched off */ }
+}));
+
+// A drawer closes when one of its links was followed on the same page.
+every(".side[popover] a", (link) => link.addEventListener("click", () => {
+  const drawer = link.closest("[popover]");
+  if (drawer.matches(":popover-open")) drawer.hidePopover();
+}));
+
+// Ctrl+K leads to the search field, or to the search page where the field is folded away.
+addEventListener("keydown", (event) => {
+  if (event.key !== "k" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  const field = [...document.querySelectorAll("input[type=search]")].find((f) => f.checkVisibility());
+  if (field) field.focus();
+  else location.href = document.querySelector(".search-link").href;
+});
+
+// What scrolls sideways can be reached, and so scrolled, with the keyboard.
+const reach = new ResizeObserver((seen) => seen.forEach(({ target }) => {
+  if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+  else target.removeAttribute("tabindex");
+}));
+every("pre, .pst-scrollable-table-container, .text_html, div.math", (box) => reach.observe(box));
+
+// The heading that is being read is marked in the list of contents.
+const places = new Map();
+every("#contents a[href^='#']", (link) => {
+  const place = document.getElementById(decodeURIComponent(link.hash.slice(1)));
+  if (place) places.set(place, link);
+});
+const spy = new IntersectionObserver((seen) => seen.forEach(({ target, isIntersecting }) => {
+  if (!isIntersecting) return;
+  every("#contents [aria-current]", (link) => link.removeAttribute("aria-current"));
+  places.get(target).setAttribute("aria-current", "location");
+}), { rootMargin: "0px 0px -70%" });
+places.forEach((_, place) => spy.observe(place));

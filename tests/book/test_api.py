@@ -1,0 +1,118 @@
+"""The API page names every public name, and says of each what it raises."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import textwrap
+from types import ModuleType
+
+import pytest
+from serving import ROOT
+
+PAGE = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+TAUGHT = ("text", "ngram", "bigram", "loop")
+AROUND = ("assets", "scoreboard", "ledger", "checks")
+ENTRY = re.compile(r"\.\. (?:auto(?:function|class|method)|py:data):: (\w+)")
+
+
+def entries(page: str) -> dict[str, str]:
+    """Map `module.name` and `module.Class.method` to what the page says about it."""
+    found, module, owner = {}, "", ""
+    for part in re.split(r"\n(?= *\.\. )", page):
+        if place := re.search(r"currentmodule:: gpt2_tutorial\.(\w+)", part):
+            module = place[1]
+        if match := ENTRY.search(part):
+            name = f"{owner}.{match[1]}" if "automethod" in part else match[1]
+            owner = owner if "automethod" in part else match[1]
+            found[f"{module}.{name}"] = part.split("```")[0]
+    return found
+
+
+ENTRIES = entries(PAGE)
+CALLABLES = [name for name in ENTRIES if not name.split(".")[1].isupper()]
+
+
+def public_names(module: ModuleType) -> set[str]:
+    named = getattr(module, "__all__", None)
+    if named:
+        return set(named)
+    own = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    }
+    tree = ast.parse(inspect.getsource(module))
+    targets = [t for node in tree.body if isinstance(node, ast.Assign) for t in node.targets]
+    return own | {t.id for t in targets if isinstance(t, ast.Name) and not t.id.startswith("_")}
+
+
+@pytest.mark.parametrize("name", [*TAUGHT, *AROUND])
+def test_every_public_name_stands_on_the_page(name):
+    module = importlib.import_module(f"gpt2_tutorial.{name}")
+    there = {entry.split(".")[1] for entry in ENTRIES if entry.startswith(f"{name}.")}
+    assert there == public_names(module)
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_every_taught_module_has_its_chapter_linked(name):
+    assert re.search(rf"in \[chapter \d\d\]\(.*\)\.\n\n```.*\n.*currentmodule.*\.{name}\n", PAGE)
+
+
+@pytest.mark.parametrize("name", [name for name in CALLABLES if name.count(".") == 1])
+def test_every_public_method_of_a_class_stands_there(name):
+    thing = resolved(name)
+    if not inspect.isclass(thing) or issubclass(thing, (tuple, Exception)):
+        return
+    methods = {
+        method
+        for method, value in vars(thing).items()
+        if inspect.isfunction(value) and (not method.startswith("_") or method == "__call__")
+    }
+    there = {entry.split(".")[2] for entry in ENTRIES if entry.startswith(f"{name}.")}
+    assert there == methods
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_an_entry_says_what_it_raises(name):
+    text = ENTRIES[name]
+    raised = {kind.rsplit(".", 1)[-1] for kind in re.findall(r":raises ([\w.]+):", text)}
+    assert raised or "Raises nothing" in text or "Raised by" in text
+    assert raised_by(resolved(name)) <= raised | set(
+        re.findall(r"\w+Error|KeyboardInterrupt", text)
+    )
+
+
+def resolved(name: str) -> object:
+    module, *path = name.split(".")
+    thing = importlib.import_module(f"gpt2_tutorial.{module}")
+    for part in path:
+        thing = getattr(thing, part)
+    return thing
+
+
+def raised_by(thing: object) -> set[str]:
+    """Name the exceptions that the source of a function, or of a constructor, raises."""
+    if inspect.isclass(thing):
+        thing = vars(thing).get("__init__")
+    if not inspect.isfunction(thing) or thing.__code__.co_filename.startswith("<"):
+        return set()
+    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+    calls = [n.exc for n in ast.walk(tree) if isinstance(n, ast.Raise) and n.exc is not None]
+    return {ast.unparse(getattr(call, "func", call)) for call in calls}
+
+
+def test_what_a_function_raises_is_found_in_its_source():
+    assert raised_by(resolved("text.split")) == {"ValueError"}
+    assert raised_by(resolved("text.load_shakespeare")) == set()
+
+
+@pytest.mark.parametrize("name", [name for name in CALLABLES if name.split(".")[0] in TAUGHT])
+def test_a_taught_function_names_the_arguments_that_it_explains(name):
+    """A `:param x:` of the page must be an argument of the code."""
+    thing = resolved(name)
+    known = set(inspect.signature(thing).parameters)
+    said = set(re.findall(r":param (\w+):", ENTRIES[name]))
+    assert said <= known

@@ -1,0 +1,111 @@
+"""Everything on the built pages by keyboard: reached with Tab, seen, and worked with Enter."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page
+from serving import toc_pages
+
+pytestmark = pytest.mark.browser
+
+PAGES = toc_pages()
+SIZES = {"phone": {"width": 390, "height": 844}, "desk": {"width": 1400, "height": 900}}
+
+# What a mouse can work, and what scrolls: each gets a number, and Tab has to visit them all.
+NUMBER = """() => {
+  const works = "a[href], button, summary, input, select, textarea, [onclick], [tabindex='0']";
+  const scrolls = [...document.querySelectorAll("pre, div")].filter(
+    (box) => box.scrollWidth > box.clientWidth + 1
+      && ["auto", "scroll"].includes(getComputedStyle(box).overflowX));
+  const wanted = [...new Set([...document.querySelectorAll(works), ...scrolls])]
+    .filter((part) => part.checkVisibility({ visibilityProperty: true }));
+  wanted.forEach((part, number) => { part.dataset.number = number; });
+  return wanted.length;
+}"""
+VISIT = """() => {
+  const at = document.activeElement;
+  if (!at || at === document.body) return null;
+  const style = getComputedStyle(at);
+  const seen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  return { number: at.dataset.number ?? null, seen, html: at.outerHTML.slice(0, 120) };
+}"""
+
+
+def visited(page: Page, most: int) -> list[dict]:
+    """Press Tab until the page has been left, and say where it stopped."""
+    stops = []
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        stop = page.evaluate(VISIT)
+        if stop is None:
+            break
+        stops.append(stop)
+    return stops
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", [*PAGES, "search", "404"])
+def test_tab_reaches_everything_and_shows_where_it_is(page, address, name, size):
+    page.set_viewport_size(SIZES[size])
+    page.goto(f"{address}{name}.html", wait_until="load")
+    page.wait_for_timeout(100)  # the observers of wide boxes report with the next frame
+    wanted = page.evaluate(NUMBER)
+    stops = visited(page, wanted + 20)
+    reached = {int(stop["number"]) for stop in stops if stop["number"] is not None}
+    missed = [
+        page.locator(f"[data-number='{number}']").evaluate("part => part.outerHTML.slice(0, 120)")
+        for number in sorted(set(range(wanted)) - reached)
+    ]
+    assert wanted > 5 and missed == []
+    assert [stop["html"] for stop in stops if not stop["seen"]] == []
+
+
+def test_enter_opens_and_closes_a_fold(page, address, soups):
+    name = next((n for n in PAGES if soups[n].select("article details > summary")), None)
+    assert name is not None, "no chapter has a fold"
+    page.goto(f"{address}{name}.html")
+    fold = page.locator("article details").first
+    fold.locator("summary").first.focus()
+    for expected in (True, False):
+        page.keyboard.press("Enter")
+        assert fold.evaluate("fold => fold.open") is expected
+
+
+def test_a_drawer_opens_with_enter_and_closes_with_escape(page, address):
+    page.set_viewport_size(SIZES["phone"])
+    page.goto(f"{address}{PAGES[0]}.html")
+    page.locator("[popovertarget=menu]").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#menu') !== null")
+    page.keyboard.press("Escape")
+    assert not page.locator("#menu").is_visible()
+    assert page.evaluate("document.activeElement.getAttribute('popovertarget')") == "menu"
+
+
+def test_the_first_tab_offers_to_skip_the_menu(page, address):
+    page.goto(f"{address}{PAGES[0]}.html")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_a_wide_box_scrolls_with_the_arrow_keys(page, address, soups):
+    name = next(n for n in PAGES if soups[n].select(".cell_input pre"))
+    page.set_viewport_size(SIZES["phone"])
+    page.goto(f"{address}{name}.html")
+    box = page.locator("pre[tabindex='0']").first
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.activeElement.scrollLeft > 0")
+
+
+def test_the_theme_button_says_what_it_is(page, address):
+    page.goto(f"{address}{PAGES[0]}.html")
+    names = set()
+    for _ in range(3):
+        page.locator(".theme-switch-button").focus()
+        page.keyboard.press("Enter")
+        names.add(page.locator(".theme-switch-button").inner_text().strip())
+    assert names == {"Theme: as the system", "Theme: light", "Theme: dark"}
