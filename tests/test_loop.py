@@ -75,6 +75,7 @@ def test_sample_keeps_no_gradients():
     assert model.table.grad is None
 
 
-def test_an_empty_start_is_refused():
-    with pytest.raises(ValueError, match="start is empty"):
-        loop.sample(BigramLM(5), [], 3, context=1)
+@pytest.mark.parametrize(("start", "context"), [([], 1), ([0], 0), ([0], -2)])
+def test_nothing_to_look_at_is_refused(start, context):
+    with pytest.raises(ValueError, match=f"not .* and {context}"):
+        loop.sample(BigramLM(5), start, 3, context=context)

@@ -149,6 +149,10 @@ def test_accuracy_counts_only_the_last_word():
         (lambda: KneserNey(2, 1.5), "discount < 1, not 2, 1.5"),
         (lambda: NGram(11).fit(torch.arange(65)), "overflow 64-bit codes"),
         (lambda: NGram(5).fit(torch.arange(5)), "5 ids hold no run of 6"),
+        (lambda: NGram(1).fit(torch.tensor([0, -1, 2])), "in 0…2, not -1…2"),
+        (lambda: NGram(1).fit(torch.tensor([0, 1, 9]), vocab_size=4), "in 0…3, not 0…9"),
+        (lambda: NGram(1).fit(torch.tensor([0, 1]))(torch.tensor([[5]])), "in 0…1, not 5…5"),
+        (lambda: NGram(2).fit(torch.arange(5)).loss(torch.arange(2)), "2 ids leave none to score"),
         (lambda: sample(NGram(0).fit(torch.tensor([0, 1])), [], 3), "start is empty"),
     ],
 )

@@ -65,6 +65,13 @@ def test_a_count_table_scores_the_same_in_any_window_twice_its_order(order):
     assert losses == pytest.approx([losses[0]] * 3, abs=1e-6)
 
 
+@pytest.mark.parametrize(("length", "window"), [(4, 0), (4, -3), (0, 8)])
+def test_nothing_to_score_is_refused(length, window):
+    ids = torch.zeros(length).long()
+    with pytest.raises(ValueError, match=f"window {window} over {length} ids"):
+        score(remembers, ids, ids, window)
+
+
 class Loud(nn.Module):
     """Answers (logits, loss) like the models to come, and bets worse in training mode."""
 

@@ -207,7 +207,19 @@ def fresh() -> None:
 
 
 def browser() -> None:
-    python("browser tests", "-m", "pytest", "-q", "-m", "browser", "tests/book")
+    python(
+        "browser tests",
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+        "-m",
+        "browser",
+        "tests/book",
+    )
 
 
 def accept() -> None:

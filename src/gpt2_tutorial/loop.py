@@ -47,8 +47,10 @@ def sample(
     >>> len(sample(BigramLM(65), start=[0], length=5, context=1))
     6
     """
-    if len(start) == 0:
-        raise ValueError("start is empty: give at least one id to write on from")
+    if len(start) == 0 or context < 1:
+        raise ValueError(
+            f"need a start and context ≥ 1, not {list(start)} and {context}"
+        )
     was_training = model.training
     model.eval()
     ids = list(start)

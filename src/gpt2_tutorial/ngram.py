@@ -19,6 +19,10 @@ def history_codes(ids: torch.Tensor, order: int, vocab_size: int) -> torch.Tenso
     >>> history_codes(torch.tensor([1, 2, 0]), order=2, vocab_size=4)
     tensor([6, 8])
     """
+    if ids.numel() and not 0 <= ids.min() <= ids.max() < vocab_size:
+        raise ValueError(
+            f"ids must lie in 0…{vocab_size - 1}, not {ids.min()}…{ids.max()}"
+        )
     length = max(ids.size(-1) - order + 1, 0)
     code = torch.zeros(*ids.shape[:-1], length, dtype=torch.long)
     for k in range(order):
@@ -68,6 +72,8 @@ class NGram:
     def loss(self, ids: torch.Tensor) -> float:
         """Mean nats of every id that has `order` ids (at least one) before it."""
         first = max(self.order, 1)
+        if len(ids) <= first:
+            raise ValueError(f"{len(ids)} ids leave none to score after {first}")
         history, target = self.rows(ids)[first - 1 : -1], ids[first:]
         seen = self.counts[history, target] + self.alpha
         total = self.counts.sum(-1)[history] + self.alpha * self.vocab_size

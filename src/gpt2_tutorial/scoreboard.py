@@ -33,6 +33,8 @@ def score(model: Callable, inputs: torch.Tensor, targets: torch.Tensor, window: 
     >>> round(score(coin, torch.zeros(9).long(), torch.zeros(9).long(), window=4), 4)
     0.6931
     """
+    if window < 1 or len(inputs) == 0:
+        raise ValueError(f"window {window} over {len(inputs)} ids: both must be at least 1")
     window = min(window, len(inputs))
     starts = torch.arange(0, len(inputs) - window + 1, max(window // 2, 1))
     if starts[-1] + window < len(inputs):
