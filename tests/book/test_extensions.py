@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import json
 import sys
 from xml.etree import ElementTree
 
 import card
+import last_online
 import lean
 import mathml
 import mathml_polish  # noqa: F401, it is looked up by name
@@ -90,3 +92,17 @@ def test_the_card_has_the_size_that_readers_of_cards_expect(tmp_path):
     card.draw(tmp_path / "card.png")
     with Image.open(tmp_path / "card.png") as picture:
         assert picture.size == (1200, 630)
+
+
+@pytest.mark.parametrize(
+    ("install", "words"),
+    [
+        ({"works": True, "seconds": 12.4}, "on 2026-11-30 it took 12 seconds"),
+        ({"works": False, "said": "no"}, "on 2026-11-30 it failed, and we are on it"),
+    ],
+)
+def test_the_page_says_what_the_weekly_run_found(tmp_path, install, words):
+    file = tmp_path / "online.json"
+    assert last_online.said(file) == "not measured yet: run this cell"
+    file.write_text(json.dumps({"date": "2026-11-30", "install": install}))
+    assert last_online.said(file) == words
