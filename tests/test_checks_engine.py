@@ -387,7 +387,10 @@ def test_an_order_of_lines():
     found = value_toy(stub='order = ["b", "a", "c"]', solution=["a", "b", "c"], mutants={})
     assert examine(found, ["b", "a", "c"]).status == "not tried"
     assert examine(found, ("a", "b", "c")).status == "passed"
-    assert "The first 1 of 3 are right" in examine(found, ["a", "c", "b"]).message
+    assert "The first one is right; look" in examine(found, ["a", "c", "b"]).message
+    longer = replace(found, solution=["a", "b", "c", "d"])
+    assert "The first 2 of 4 are right; look" in examine(longer, ["a", "b", "d", "c"]).message
+    assert "That is not it yet." in examine(longer, ["d", "b", "c", "a"]).message
     assert "has 2 items; it should have 3" in examine(found, ["a", "c"]).message
 
 
@@ -404,10 +407,34 @@ def test_a_word_may_have_other_capitals_a_character_may_not():
     found = value_toy(solution=(0.5, "No"), mutants={"yes": Mutant((0.5, "yes"), "Yes?")})
     assert examine(found, (0.5, " no")).status == "passed"
     assert examine(found, [0.5, "YES"]).mutant == "yes"
-    assert "The first 1 of 2 are right" in examine(found, (0.5, "maybe")).message
+    assert "The first one is right" in examine(found, (0.5, "maybe")).message
     letter = value_toy(solution="Q", mutants={"small": Mutant("z", "Z?")})
     assert "A capital letter and a small one" in examine(letter, "q").message
     assert "not it yet" in examine(letter, "a").message
+
+
+@pytest.mark.parametrize("answer", ["", "it", "slower", "crawl", "it crawls along"])
+def test_a_choice_of_texts_is_listed_in_an_order_that_tells_nothing(answer):
+    mutants = {"up": Mutant("uphill", "Up?"), "same": Mutant("no change", "Same?")}
+    stub = 'answer = None  # for example "uphill"'
+    found = value_toy(stub=stub, solution="crawls", mutants=mutants)
+    words = "Answer with one of the texts 'crawls', 'no change', 'uphill'."
+    assert examine(found, answer).message.startswith(f"✗ 99.2 {words}")
+
+
+@pytest.mark.parametrize("answer", ["A", "ABC", "CD", ""])
+def test_neither_the_length_nor_the_letters_of_an_order_are_told(answer):
+    found = value_toy(solution="AC", mutants={"both": Mutant("AB", "B is right.")})
+    message = examine(found, answer).message
+    assert "That is not it yet." in message and "AC" not in message and "AB'" not in message
+    assert not any(words in message for words in ("characters", "wanted", "texts"))
+
+
+@pytest.mark.parametrize("wrong", ["walks", 0.5])
+def test_a_free_text_is_no_choice_of_texts(wrong):
+    found = value_toy(solution="crawls", mutants={"wrong": Mutant(wrong, "Wrong.")})
+    message = examine(found, "run").message
+    assert "That is not it yet." in message and "crawls" not in message
 
 
 def test_capitals_count_where_a_known_mistake_says_so():

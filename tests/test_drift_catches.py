@@ -121,6 +121,10 @@ def row(**values):
     return lambda files: files["01"]["scoreboard"][0].update(values)
 
 
+def rung(**values):
+    return lambda files: files["01"]["ladder"][0].update(values)
+
+
 FRESH_FAULTS = {
     "out of tolerance": (value("00.val", 3.3613), "further apart than its tolerance 0.01"),
     "not a number": (value("00.val", float("nan")), "further apart"),
@@ -132,6 +136,10 @@ FRESH_FAULTS = {
     "a row's loss": (row(val=2.50), "val is 2.48, the fresh run has 2.5"),
     "a row's parameters": (row(parameters=4226), "parameters is 4225"),
     "a row is gone": (lambda f: f["01"]["scoreboard"].clear(), "no scoreboard row 'table'"),
+    "a rung's gap": (rung(gradients=1e-4), "gradients is 1e-06, the fresh run has 0.0001"),
+    "a rung's tolerance": (rung(tol=1e-3), "ladder row 'matrix, loop, float32': tol"),
+    "a rung without gradients": (rung(gradients=None), "has None"),
+    "a rung is gone": (lambda f: f["01"].pop("ladder"), "no ladder row 'matrix, loop, float32'"),
 }
 
 
@@ -143,7 +151,13 @@ def test_a_fresh_run_that_differs_is_a_complaint(tmp_path, change, words):
 
 
 @pytest.mark.parametrize(
-    "change", [value("00.val", 3.3605), value("00.seconds", 99), row(cpu_seconds=9, train=2.455)]
+    "change",
+    [
+        value("00.val", 3.3605),
+        value("00.seconds", 99),
+        row(cpu_seconds=9, train=2.455),
+        rung(values=9e-7),
+    ],
 )
 def test_a_fresh_run_within_tolerance_is_silent(tmp_path, change):
     assert fresh_numbers(measured(tmp_path / "old"), measured(tmp_path / "new", change)) == []

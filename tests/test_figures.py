@@ -1,35 +1,80 @@
 """figures: every picture draws, the same each time, with letters that a page can show."""
 
 import inspect
+import math
 import xml.etree.ElementTree as ET
 
 import pytest
 import torch
 
 from gpt2_tutorial import figures
+from gpt2_tutorial.autograd import Node
 
 ROWS = [
     {"name": "uniform", "val": 4.174, "chapter": "00"},
     {"name": "Kneser–Ney", "val": 1.539, "chapter": "01"},
 ]
+RUNG = {"name": "a", "val": {"per_seed": [2.0, 2.1, 2.2], "mean": 2.1, "sd": 0.1}}
 EXAMPLES = {
+    "attention_frames": lambda f: f(*torch.eye(2).expand(3, 2, 2), tokens=["a", "b"]),
+    "attention_grid": lambda f: f(torch.eye(3), ["Bobby", "is", "a"], call_out=2),
     "before_and_after": lambda f: f([0.2, 0.8], [0.1, 0.9], target=1),
+    "character_map": lambda f: f({"a": (0.1, 1.0), "b": (1.0, 0.2), "\n": (0.0, 0.0)}),
+    "compression": lambda f: f({0: 1.0, 64: 1.5}, other=3.3, name="GPT-2"),
+    "bends": lambda f: f({"tanh": math.tanh, "straight": lambda x: x}, low=-1, high=1),
+    "borders": lambda f: f([(1, 2), (1, -2)], [1, -1], {"line": lambda x, y: y - x / 9}),
+    "byte_map": lambda f: f({b: chr(b if b > 32 else 256 + b) for b in range(126)}),
+    "cross_map": lambda f: f(torch.eye(3).flip(1), list("321"), list("123")),
     "count_grid": lambda f: f(torch.arange(64).view(8, 8), list("\n abquyz")),
     "difference_grid": lambda f: f(torch.eye(8) / 10, list("\n abquyz")),
+    "formula_graph": lambda f: f(doubled(3), backward=True, twice="a"),
     "girl_or_boy": lambda f: f({1: 0.5, 2: 0.6}),
+    "head_grids": lambda f: f(torch.eye(3).repeat(4, 1, 1), list("a b")),
+    "learned_by_heart": lambda f: f([1, 2, 3], [3.0, 2.0, 1.0], [3.0, 2.5, 2.8]),
     "letter_frequencies": lambda f: f(list(" e\nt"), [0.4, 0.3, 0.2, 0.1], top=4),
+    "look_back": lambda f: f([0.7, 0.2, 0.1]),
     "loss_by_order": lambda f: f({1: 2.4, 2: 1.9}, {1: 2.5, 2: 2.0}, best=2.0),
+    "loss_by_place": lambda f: f({"a": [3.0, 2.0, 2.0], "b": [0.0, 0.0, 3.0]}),
+    "loss_by_width": lambda f: f({1: 3.0, 2: 2.5, 4: 2.4}, table=2.3, letters=3.3),
+    "loss_by_rate": lambda f: f({"SGD": {1: 3.0, 10: 2.5, 100: 9.0}, "AdamW": {0.1: 2.0}}),
     "loss_curve": lambda f: f({"a": [3.0, 2.0], "b": [3.0, 4.0]}, counted=2.0),
+    "merge_tree": lambda f: f([["h", "u", "g"], ["h", "ug"], ["hug"]], ["", "u + g", "h + ug"]),
+    "memory_by_length": lambda f: f({"a": {256: 1.0, 512: 4.0}, "b": {256: 0.1, 512: 0.2}}),
+    "memory_strip": lambda f: f({"direct view": torch.arange(8).view(2, 2, 2)}),
+    "near_and_far": lambda f: f({"MLP": ([99.0, 100.0], [48.0, 51.0]), "head": ([100.0], [100.0])}),
     "next_bets": lambda f: f(list("ab\n"), [0.5, 0.3, 0.2], after="q "),
     "number_grid": lambda f: f([[0, 2], [1, 0]], ["a", " "]),
+    "online_frames": lambda f: f([1, 3, 2, 5], [10, 20, 30, 40], [(3, 1.1, 21.4), (5, 1.2, 44.4)]),
+    "one_vector": lambda f: f(["a mole", "one mole of gas"], "mole", [0.5, -1.0]),
     "pipeline": lambda f: f(here=["loss"]),
     "prefix_tree": lambda f: f({"king": 9, "kiss": 2, "kind": 4}),
     "price_of_a_guess": lambda f: f(),
+    "road": lambda f: f([("ln_1", "attn"), ("ln_2", "mlp")], norm_on_road=True),
+    "rungs": lambda f: f([RUNG, RUNG | {"name": "+ b"}]),
+    "schedule": lambda f: f([0.5, 1.0, 0.5, 0.1, 0.1], warmup_steps=2),
+    "score_spread": lambda f: f({1: 1.0, 4: 2.0, 64: 8.0}),
+    "score_tiles": lambda f: f(4, row=2, column=1),
     "scoreboard": lambda f: f(ROWS, new="01", beat=1.75),
+    "self_and_cross": lambda f: f(),
+    "shape_flow": lambda f: f([("(B, 8)", "ids"), ("(B, 65)", "bets")]),
     "slope": lambda f: f(lambda value: value**2, at=1.0),
+    "spiky_weights": lambda f: f({"raw": [0.9, 0.1], "divided by √d": [0.6, 0.4]}),
+    "spread_by_depth": lambda f: f([1, 6], {"a": [0.4, 1.0], "b": [0.3, 0.3]}, high=2),
+    "step_sizes": lambda f: f([1.0] * 20, [3.0, 5.0, *[6.0] * 18]),
+    "token_strips": lambda f: f([[("a", 64), (" mole", 9411)], [("m\n", 76)]], mark=9411),
     "train_val_strip": lambda f: f(900, 100),
+    "two_nudges": lambda f: f(lambda x: x**2, at=1, nudge=1),
+    "two_units": lambda f: f({256: 2.5, 512: 3.6}, {256: 2.5, 512: 1.9}),
     "unseen_contexts": lambda f: f({1: 0.0, 2: 0.3}),
+    "valley": lambda f: f({"a": [(-4, 1), (-2, 0)], "b": [(-4, 1), (0, 0.5)]}),
 }
+
+
+def doubled(number):
+    a = Node(number)
+    end = Node(2 * number, [(a, 1), (a, 1)])
+    end.backward()
+    return {"a": a, "a + a": end}
 
 
 def test_every_figure_has_an_example_here():

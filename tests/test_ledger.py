@@ -48,6 +48,12 @@ def test_committed_values_are_those_of_the_repository():
     assert ledger.committed("00")["values"]["00.symbols"]["value"] == 65
 
 
+def test_logs_of_long_runs_are_those_of_the_repository():
+    assert ledger.logged("ablation_ladder")["about"]["threads"] == 1
+    with pytest.raises(ValueError, match="no run is called 'nothing'"):
+        ledger.logged("nothing")
+
+
 @pytest.mark.parametrize(
     ("guess", "said"),
     [

@@ -36,7 +36,6 @@ def bets_by_dictionary(ids, order, alpha, vocab_size, history):
 
 
 @given(texts, st.integers(0, 4), st.sampled_from([0.01, 0.5, 1.0]))
-@settings(deadline=None)
 def test_bets_equal_the_dictionary(ids, order, alpha):
     table = NGram(order, alpha).fit(torch.tensor(ids), vocab_size=4)
     new = [0, 1, 2, 3, 3, 2, 1, 0, 0, 1]
@@ -50,7 +49,6 @@ def test_bets_equal_the_dictionary(ids, order, alpha):
 
 
 @given(texts, st.integers(0, 4))
-@settings(deadline=None)
 def test_loss_is_the_mean_price_of_its_own_bets(ids, order):
     table = NGram(order, 0.1).fit(torch.tensor(ids), vocab_size=4)
     first = max(order, 1)
@@ -81,7 +79,7 @@ def kneser_ney_by_dictionary(ids, order, discount, vocab_size, history, followin
 
 
 @given(st.lists(st.integers(0, 2), min_size=6, max_size=20), st.integers(0, 3))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_kneser_ney_equals_the_book_formula(ids, order):
     model = KneserNey(order, 0.75).fit(torch.tensor(ids), vocab_size=3)
     history = [0, 1, 2, 1][: max(order, 1)]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn as nn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2_tutorial import ledger
@@ -36,7 +36,6 @@ def score_by_loops(model, inputs, targets, window):
 
 
 @given(st.integers(1, 80), st.integers(1, 20))
-@settings(deadline=None)
 def test_score_equals_the_loop(length, window):
     generator = torch.Generator().manual_seed(length)
     ids = torch.randint(2, (length + 1,), generator=generator)

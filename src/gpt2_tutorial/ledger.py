@@ -23,15 +23,15 @@ def measure(name: str, value: float, *, tol: float | None = 0.0, unit: str = "")
     return value
 
 
-def record_row(row: dict) -> dict:
-    """Write down one row of the scoreboard, in place of an older one of the same name.
+def record_row(row: dict, table: str = "scoreboard", key: tuple[str, ...] = ("name",)) -> dict:
+    """Write down one row of a table, in place of an older one that has the same `key`.
 
     >>> record_row({"chapter": "00", "name": "uniform", "val": 4.174})["val"]
     4.174
     """
     with _page(row["chapter"]) as page:
-        others = [old for old in page["scoreboard"] if old["name"] != row["name"]]
-        page["scoreboard"] = [*others, row]
+        others = [old for old in page.get(table, []) if any(old[k] != row[k] for k in key)]
+        page[table] = [*others, row]
     return row
 
 
@@ -41,9 +41,19 @@ def committed(chapter: str) -> dict:
     >>> sorted(committed("99"))
     ['scoreboard', 'values']
     """
-    beside_the_source = HERE.parents[1] / "results" / "measured"  # a clone
-    folder = beside_the_source if beside_the_source.is_dir() else HERE / "measured"  # a wheel
-    return _read(folder / f"{chapter}.json")
+    return _read(_results("measured") / f"{chapter}.json")
+
+
+def logged(run: str) -> dict:
+    """Return the log of a long run that was committed with the book, such as "ablation_ladder".
+
+    >>> logged("ablation_ladder")["recipe"]["seeds"]
+    [0, 1, 2, 3, 4]
+    """
+    file = _results("runs") / f"{run}.json"
+    if not file.is_file():
+        raise ValueError(f"no run is called {run!r}: results/runs has no such file")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def reveal(name: str, guess: float | None, measured: float, *, low: str, high: str) -> None:
@@ -64,6 +74,11 @@ def reveal(name: str, guess: float | None, measured: float, *, low: str, high: s
         return
     side, why = ("high", high) if gap > 0 else ("low", low)
     print(said, f"You guessed {guess:.3f}, which is {abs(gap):.3f} too {side}. {why}")
+
+
+def _results(kind: str) -> Path:
+    beside_the_source = HERE.parents[1] / "results" / kind  # a clone
+    return beside_the_source if beside_the_source.is_dir() else HERE / kind  # a wheel
 
 
 def _read(file: Path) -> dict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import re
 import textwrap
 from types import ModuleType
@@ -13,8 +14,19 @@ import pytest
 from serving import ROOT
 
 PAGE = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
-TAUGHT = ("text", "ngram", "bigram", "loop")
-AROUND = ("assets", "scoreboard", "ledger", "checks")
+TAUGHT = (
+    "text",
+    "ngram",
+    "bigram",
+    "loop",
+    "autograd",
+    "optim",
+    "mlp",
+    "bpe",
+    "attention",
+    "block",
+)
+AROUND = ("assets", "scoreboard", "ladder", "probes", "ledger", "checks")
 ENTRY = re.compile(r"\.\. (?:auto(?:function|class|method)|py:data):: (\w+)")
 
 
@@ -68,11 +80,20 @@ def test_every_public_method_of_a_class_stands_there(name):
         return
     methods = {
         method
-        for method, value in vars(thing).items()
-        if inspect.isfunction(value) and (not method.startswith("_") or method == "__call__")
+        for owner in itertools.takewhile(
+            lambda base: base is thing or is_private(base), thing.__mro__
+        )
+        for method, value in vars(owner).items()
+        if (inspect.isfunction(value) or isinstance(value, classmethod | staticmethod))
+        and (not method.startswith("_") or method == "__call__")
     }
     there = {entry.split(".")[2] for entry in ENTRIES if entry.startswith(f"{name}.")}
     assert there == methods
+
+
+def is_private(base: type) -> bool:
+    """Tell whether a base class is only a part of the public class that stands on it."""
+    return base.__name__.startswith("_")
 
 
 @pytest.mark.parametrize("name", CALLABLES)

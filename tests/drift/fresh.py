@@ -4,8 +4,11 @@ import json
 from collections.abc import Set
 from pathlib import Path
 
-EXACT_IN_A_ROW = ("parameters", "context")
-CLOSE_IN_A_ROW = ("train", "val")
+# table of a page: (what names a row, what must be exact in it, what may stray by its tolerance)
+TABLES = {
+    "scoreboard": (("name",), ("parameters", "context"), ("train", "val")),
+    "ladder": (("name", "against", "dtype"), ("tol",), ("values", "gradients")),
+}
 
 
 def load(folder: Path) -> dict[str, dict]:
@@ -51,23 +54,25 @@ def value_complaints(file: str, committed: dict, fresh: dict) -> list[str]:
     return complaints
 
 
-def row_complaints(file: str, committed: dict, fresh: dict) -> list[str]:
-    name, complaints = committed["name"], []
-    for key in (*EXACT_IN_A_ROW, *CLOSE_IN_A_ROW):
-        tol = committed.get("tol") if key in CLOSE_IN_A_ROW else 0
+def row_complaints(file: str, table: str, name: str, committed: dict, fresh: dict) -> list[str]:
+    (_, exact, close), complaints = TABLES[table], []
+    for key in (*exact, *close):
+        tol = committed.get("tol") if key in close else 0
         if tol is not None and far_apart(committed.get(key), fresh.get(key), tol):
             complaints.append(
-                f"{file}: scoreboard row {name!r}: {key} is {committed.get(key)}, the fresh run "
+                f"{file}: {table} row {name!r}: {key} is {committed.get(key)}, the fresh run "
                 f"has {fresh.get(key)} (tolerance {tol}): find out why, or commit the new row."
             )
     return complaints
 
 
-def scoreboard_complaints(file: str, committed: list[dict], fresh: list[dict]) -> list[str]:
-    old, new = ({row["name"]: row for row in rows} for rows in (committed, fresh))
-    complaints = names_complaints(file, "scoreboard row", old.keys(), new.keys())
+def table_complaints(file: str, table: str, committed: list[dict], fresh: list[dict]) -> list[str]:
+    key = TABLES[table][0]
+    named = ({", ".join(row[k] for k in key): row for row in rows} for rows in (committed, fresh))
+    old, new = named
+    complaints = names_complaints(file, f"{table} row", old.keys(), new.keys())
     for name in sorted(old.keys() & new.keys()):
-        complaints += row_complaints(file, old[name], new[name])
+        complaints += row_complaints(file, table, name, old[name], new[name])
     return complaints
 
 
@@ -78,6 +83,7 @@ def fresh_numbers(committed_dir: Path, fresh_dir: Path) -> list[str]:
     for file in sorted(old.keys() & new.keys()):
         here = f"results/measured/{file}"
         complaints += value_complaints(here, old[file]["values"], new[file]["values"])
-        boards = (old[file].get("scoreboard", []), new[file].get("scoreboard", []))
-        complaints += scoreboard_complaints(here, *boards)
+        for table in TABLES:
+            rows = (old[file].get(table, []), new[file].get(table, []))
+            complaints += table_complaints(here, table, *rows)
     return complaints

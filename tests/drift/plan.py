@@ -25,7 +25,8 @@ CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 TAUGHT = tuple(dict.fromkeys(name for _, modules in CHAPTERS.values() for name in modules))
 
-SUPPORT = ("assets", "scoreboard", "ledger", "figures", "checks")  # notebooks may import these
+# notebooks may import these
+SUPPORT = ("assets", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
 BEHIND_THE_SCENES = ("__init__", "__main__", "ops", "cli")  # no notebook, no taught module
 TAUGHT_MAY_ALSO_IMPORT = ("assets",)
 
@@ -58,4 +59,6 @@ PARTS_LEFT_OUT: dict[tuple[str, str], str] = {}
 # (chapter, cell id): why this cell is longer than the limit
 LONG_CELLS: dict[tuple[str, str], str] = {}
 # (chapter, glossary term): why this earlier chapter may use the word
-EARLY_USE: dict[tuple[str, str], str] = {}
+EARLY_USE: dict[tuple[str, str], str] = {
+    ("01", "attention head"): "a promise: what will solve Sheila and Bobby, and where",
+}

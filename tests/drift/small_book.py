@@ -68,6 +68,16 @@ MEASURED = {
                 "tol": 0.01,
             }
         ],
+        "ladder": [
+            {
+                "name": "matrix",
+                "against": "loop",
+                "values": 2e-7,
+                "gradients": 1e-6,
+                "dtype": "float32",
+                "tol": 1e-5,
+            }
+        ],
     },
 }
 GLOSSARY = """# Glossary

@@ -89,10 +89,9 @@ def _type_advice(solution: object, answer: object) -> str:
 def _advice(exercise: Exercise, answer: object) -> str:
     right = exercise.solution
     if isinstance(right, str):
-        if len(right) != len(answer):
-            return f"It has {len(answer)} characters, and {len(right)} are wanted."
-        alike = right.casefold() == answer.casefold()
-        return "A capital letter and a small one are two characters." if alike else ""
+        if right.casefold() == answer.casefold():
+            return "A capital letter and a small one are two characters."
+        return _choices(exercise)
     if isinstance(right, dict):
         wrong = [k for k in right if not same(right[k], answer.get(k), exercise.atol)]
         extra = [k for k in answer if k not in right]
@@ -100,9 +99,19 @@ def _advice(exercise: Exercise, answer: object) -> str:
     if isinstance(right, (list, tuple)):
         pairs = zip(right, answer, strict=True)
         first = next(i for i, (a, b) in enumerate(pairs) if not same(a, b, exercise.atol))
-        so_far = f"The first {first} of {len(right)} are right; look at the next one."
-        return so_far if first else ""
+        so_far = f"The first {first} of {len(right)} are" if first > 1 else "The first one is"
+        return f"{so_far} right; look at the next one." if first else ""
     return _direction(float(right), float(answer), exercise.atol)
+
+
+def _choices(exercise: Exercise) -> str:
+    """List the texts to choose from; none where the example of the stub is not among them."""
+    wrong = [mutant.answer for mutant in exercise.mutants.values()]
+    if exercise.solution.isupper() or not all(isinstance(text, str) for text in wrong):
+        return ""
+    texts = ", ".join(map(repr, sorted([exercise.solution, *wrong], key=str.casefold)))
+    shown = any(f'for example "{text}"' in exercise.stub for text in wrong)
+    return f"Answer with one of the texts {texts}." if shown else ""
 
 
 def _direction(right: float, given: float, atol: float) -> str:
