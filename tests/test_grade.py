@@ -178,6 +178,8 @@ def names_of(code: str, *earlier: str) -> list[str]:
         ("a", ["for a in range(3): pass"], ["for a in range(3):\n    pass"]),
         ("t.x", ["import torch as t", "import math"], ["import torch as t"]),
         ("a", ["a = 1", "a = ("], ["a = 1"]),
+        ("t.ones(1)", ["import t", "t.seed(0)", "for a in b:\n    t.rand(a)"], ["import t"]),
+        ("t", ["import t", "t = f(t)", "t.seed(0)"], ["import t", "t = f(t)"]),
         ("a", ["%load_ext x\na = 1", "%%time\na = 2"], ["a = 1"]),
         ("[a for _ in b]", ["a = 1", "b = 2"], ["a = 1", "b = 2"]),
         ("broken(", ["a = 1"], []),

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import regex
 
-from gpt2_tutorial.bpe import bytes_to_unicode
+from gpt2_tutorial.bpe import GPT2_PATTERN, bytes_to_unicode
 from gpt2_tutorial.checks.engine import exercise
 
 
@@ -74,6 +74,19 @@ def merge_once(ids, pair, new):
     return list(ids)
 
 
+def merge_past_the_end(ids, pair, new, looks_first=False):
+    """Ask for the right neighbour of the last id, always or only behind a left half."""
+    merged, i = [], 0
+    while i < len(ids):
+        if (not looks_first or ids[i] == pair[0]) and (ids[i], ids[i + 1]) == pair:
+            merged.append(new)
+            i += 2
+        else:
+            merged.append(ids[i])
+            i += 1
+    return merged
+
+
 def merge_every_overlap(ids, pair, new):
     found = [p == pair for p in pairwise(ids)]
     merged = []
@@ -132,8 +145,24 @@ class Merge:
             "You dropped right halves that stand alone. An id goes only when its left half stood "
             "before it.",
         ),
+        "list and tuple": (
+            lambda ids, pair, new: list(ids),
+            "Nothing was merged. A slice such as ids[i : i + 2] is a list, pair is a tuple, and a "
+            "list never equals a tuple: write tuple(...) around the slice.",
+        ),
+        "past the end": (
+            merge_past_the_end,
+            "The last id has no right neighbour, so ids[i + 1] fails there. A slice, "
+            "ids[i : i + 2], does not mind.",
+        ),
+        "past the end behind a left half": (
+            lambda ids, pair, new: merge_past_the_end(ids, pair, new, looks_first=True),
+            "Where the last id is a left half, you ask for its neighbour, and there is none. A "
+            "slice, ids[i : i + 2], does not mind.",
+        ),
     }
-    hints = {"overlapping": 2, "right half stays": 2}
+    hints = {"overlapping": 2, "right half stays": 2, "raised": 2}
+    hints |= {"list and tuple": 2, "past the end": 2, "past the end behind a left half": 2}
 
 
 def encode(ids, merges):
@@ -166,8 +195,11 @@ def learned(row: list[int], wanted: int) -> dict[tuple[int, int], int]:
 
 
 def rows_and_merges(rng: random.Random):
-    """Three small cases where order matters, then merges learned from rows of four letters."""
-    here = {(104, 101): 256, (114, 101): 257, (32, 256): 258, (256, 114): 259, (258, 114): 260}
+    """Small cases where order matters, then merges learned from rows of four letters.
+
+    The ids of the word “here” are those of the chapter: they do not run 256, 257, 258.
+    """
+    here = {(104, 101): 257, (114, 101): 264, (32, 257): 292, (257, 114): 335, (292, 114): 410}
     yield list(b" here"), here
     yield list(b"abc"), {(98, 99): 256, (97, 98): 257}
     yield list(b"abc"), {(98, 99): 256, (97, 256): 257, (97, 98): 258}
@@ -192,6 +224,41 @@ def spelled_out(id, merges):
     """The bytes of an id, as a tuple."""
     pair = {new: pair for pair, new in merges.items()}.get(id)
     return sum((spelled_out(half, merges) for half in pair), ()) if pair else (id,)
+
+
+def first_found_everywhere(ids, merges):
+    """Merge the first pair from the left that has a merge, in all its places."""
+    while pair := next((pair for pair in pairwise(ids) if pair in merges), None):
+        ids = merge(ids, pair, merges[pair])
+    return list(ids)
+
+
+def pass_after_pass(ids, merges):
+    """Go from the left, merge whatever has a merge, and begin again until nothing changes."""
+    made, before = list(ids), None
+    while made != before:
+        before, made, i = made, [], 0
+        while i < len(before):
+            new = merges.get(tuple(before[i : i + 2]))
+            made.append(before[i] if new is None else new)
+            i += 1 if new is None else 2
+    return made
+
+
+def replay(ids, merges):
+    row = "".join(map(chr, ids))
+    for new, (left, right) in enumerate(merges, 256):
+        row = row.replace(chr(left) + chr(right), chr(new))
+    return [ord(one) for one in row]
+
+
+def never_empty(ids, merges):
+    """Ask for the lowest pair without asking whether there is one."""
+    ids = list(ids)
+    while True:
+        pair = min((pair for pair in pairwise(ids) if pair in merges), key=merges.get)
+        i = list(pairwise(ids)).index(pair)
+        ids[i : i + 2] = [merges[pair]]
 
 
 def longest_first(ids, merges):
@@ -234,8 +301,7 @@ class Encode:
     mutants = {
         "any order": (
             lambda ids, merges: first_found(ids, merges, lambda found, _: found[0]),
-            "You merged the first pair from the left that has a merge. Of all pairs that are "
-            "there, the one that was learned first goes first.",
+            "You took the first pair from the left; take the one with the lowest new id.",
         ),
         "most frequent first": (
             lambda ids, merges: first_found(
@@ -262,8 +328,28 @@ class Encode:
             "You went through the row once and merged with the neighbour on the left. An older "
             "merge further right may have a claim on the same id.",
         ),
+        "any order, everywhere": (
+            first_found_everywhere,
+            "You took the first pair from the left and merged it everywhere. Of the pairs that are "
+            "there, the one with the lowest new id goes first.",
+        ),
+        "pass after pass": (
+            pass_after_pass,
+            "You went from the left again and again, and merged whatever has a merge. One merge at "
+            "a time: the lowest new id in the whole row.",
+        ),
+        "replay": (
+            replay,
+            "You replayed, and counted the new ids from 256. Their ids stand in `merges`: take "
+            "merges[pair], and look only at pairs that are there.",
+        ),
+        "min of nothing": (
+            never_empty,
+            "min() of nothing is an error. When no pair is left that has a merge, return the ids.",
+        ),
     }
-    hints = {"any order": 2, "longest match": 2}
+    hints = dict.fromkeys(["any order", "any order, everywhere", "pass after pass"], 2)
+    hints |= dict.fromkeys(["longest match", "replay", "min of nothing", "raised"], 2)
 
 
 def decode(ids, tokens):
@@ -383,6 +469,7 @@ def texts_of_the_world(rng: random.Random):
     yield ("to be",)
     yield ("café",)
     yield ("Ωmega ½ x² snake_case ٣!",)
+    yield ("2½!",)
     yield ("",)
     for size in range(1, 21):
         yield (rng.choice(["", " "]) + rng.choice([" ", "  "]).join(rng.choices(WORDS, k=size)),)
@@ -428,8 +515,32 @@ class WrongRepair:
             "Punctuation is gone: findall leaves out what no part matches. Joined, the pieces must "
             "be the whole text.",
         ),
+        "digits": (
+            lambda text: regex.findall(r" ?\p{L}+| ?\d+| ?[^\s\p{L}\d]+|\s+", text),
+            "The letters are right. But \\d knows digits only, so 2½! falls into 2 and ½!. "
+            "\\p{{N}} takes every number.",
+        ),
+        "only the letters": (
+            lambda text: regex.findall(r" ?\p{L}+| ?[0-9]+| ?[^\s\p{L}0-9]+|\s+", text),
+            "The letters are right. But 0-9 is the same mistake once more: ½ and ٣ are numbers as "
+            "well, and \\p{{N}} takes them all.",
+        ),
+        "GPT-2's own": (
+            lambda text: regex.findall(GPT2_PATTERN, text),
+            "That is GPT-2's whole pattern. Here there is no 's, and one rule for blanks.",
+        ),
+        "word characters of regex": (
+            lambda text: regex.findall(r" ?\w+| ?[^\s\w]+|\s+", text),
+            "The right package, but \\w takes letters, digits and _ together. Write \\p{{L}} for "
+            "the letters and \\p{{N}} for the numbers.",
+        ),
+        "word characters for letters": (
+            lambda text: regex.findall(r" ?\w+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+", text),
+            "\\w stands where \\p{{L}} should: it takes digits and _ before \\p{{N}} has its turn.",
+        ),
     }
-    hints = {"still a to z": 2}
+    hints = dict.fromkeys(["still a to z", "digits", "only the letters"], 2)
+    hints |= dict.fromkeys(["word characters of regex", "word characters for letters"], 2)
 
 
 @exercise("06.5", subgoal="choose")
@@ -454,6 +565,15 @@ class NextMerge:
         "next word": (
             ["st", "we"],
             "The first is right. we has 8; look for a pair that has more, with st in it.",
+        ),
+        "we first": (
+            ["we", "st"],
+            "we comes 2 + 6 = 8 times. Two pairs come more often: look in newest and in widest.",
+        ),
+        "the other order": (
+            ["est", "st"],
+            "These two it is, but a merge joins two neighbours: est needs a part that is made "
+            "before it.",
         ),
         "whole words": (
             ["new", "newest"],
@@ -537,6 +657,16 @@ class TrainingOrder:
             "DFACEB",
             "With A inside the loop every round begins with bytes again, and the merges so far are "
             "lost.",
+        ),
+        "cuts in the loop": (
+            "FDACEB",
+            "With D and A inside the loop every round cuts the text anew, and the merges so far "
+            "are lost.",
+        ),
+        "chooses once": (
+            "DACEFB",
+            "You choose once, before the loop, so every round merges the same pair. Count and "
+            "choose in each round.",
         ),
         "merges first": ("DAFBCE", "B merges a pair that has not been chosen yet."),
         "chooses first": ("DAFECB", "E chooses by the counts, and C makes them."),

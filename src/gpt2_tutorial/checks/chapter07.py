@@ -75,6 +75,13 @@ class MeanOfLast:
             lambda x, width: share(band_of(len(x), width + 1)) @ x,
             "Your window is one too long: `width` rows count, and the row itself is one of them.",
         ),
+        "one too few": (
+            lambda x, width: (
+                band_of(len(x), width - 1) / band_of(len(x), width - 1).sum(1, keepdim=True) @ x
+            ),
+            "Your window is one too short. For width 1 the row itself must be left, and your band "
+            "is empty there.",
+        ),
         "without itself": (
             lambda x, width: share(band_of(len(x), width + 1) - torch.eye(len(x))) @ x,
             "Your window ends one row too early: row t itself belongs to its mean.",
@@ -121,6 +128,12 @@ def tokens_and_maps(rng: random.Random):
         C = D + 1 + n % 2
         x = torch.randn(B, T, C, generator=generator)
         yield x, *torch.randn(2, C, D, generator=generator)
+
+
+def masked(scores: torch.Tensor, value: float = -math.inf, diagonal: int = 1) -> torch.Tensor:
+    """The scores with the future hidden, or with one of the usual mistakes in its place."""
+    future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal)
+    return scores.masked_fill(future, value)
 
 
 def raw_scores(x, wq, wk):
@@ -175,6 +188,18 @@ class ScaledScores:
             "Your scores are too small by a factor D: q and k were each divided by √D, and the "
             "scores again. Divide once.",
         ),
+        "softmax too": (
+            lambda x, wq, wk: scaled_scores(x, wq, wk).softmax(-1),
+            "Steps 1 to 3 only: these are weights already. Leave the softmax out.",
+        ),
+        "mask too": (
+            lambda x, wq, wk: masked(scaled_scores(x, wq, wk)),
+            "Steps 1 to 3 only: you masked as well. Leave the −∞ out.",
+        ),
+        "mask and softmax too": (
+            lambda x, wq, wk: masked(scaled_scores(x, wq, wk)).softmax(-1),
+            "Steps 1 to 3 only: you went on to mask and weigh. Stop after the scale.",
+        ),
     }
 
 
@@ -196,13 +221,15 @@ def weights_within_by_loops(scores, sentence):
 
 
 def scores_and_sentences(rng: random.Random):
-    """Scores of ordinary size first, then some that lie below −10,000, as in a real bug report."""
+    """Ordinary scores first; some lie below −10,000, as in a real bug report, or far below."""
     yield torch.zeros(3, 3), torch.tensor([0, 0, 0])
     yield torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 2.0]]), torch.tensor([0, 0, 1])
     for size in range(2, 23):
         scores = torch.randn(size, size, generator=dice(rng))
         if size % 5 == 4:
             scores = scores - 20_000
+        if size % 5 == 0:
+            scores = scores - 2e9
         if size % 5 == 2:  # the future is very tempting
             scores = scores + torch.full_like(scores, 300.0).triu(1)
         lengths = [rng.randint(1, 4) for _ in range(size)]
@@ -258,6 +285,43 @@ class WeightsWithin:
             filled_with(-1e4),
             "You used −10,000 in place of −∞. It works until the true scores are lower than that, "
             "and then the future wins.",
+        ),
+        "a billion": (
+            filled_with(-1e9),
+            "You used −1,000,000,000 in place of −∞. Scores may lie lower still. Only −∞ is below "
+            "everything.",
+        ),
+        "columns": (
+            lambda scores, sentence: scores.masked_fill(
+                forbidden(scores, sentence), -math.inf
+            ).softmax(0),
+            "The mask is right, but your *columns* sum to 1. Row t shares its weight among the "
+            "columns: softmax runs along the last axis.",
+        ),
+        "fences turned round": (
+            lambda scores, sentence: scores.masked_fill(
+                forbidden(scores, torch.zeros_like(sentence))
+                | (sentence[:, None] == sentence[None, :]),
+                -math.inf,
+            ).softmax(-1),
+            "Your fences are turned round: you hide the word's own sentence. The mask is True "
+            "where two sentences differ (!=).",
+        ),
+        "triangle turned round": (
+            lambda scores, sentence: scores.masked_fill(
+                torch.ones_like(scores, dtype=torch.bool).tril()
+                | (sentence[:, None] != sentence[None, :]),
+                -math.inf,
+            ).softmax(-1),
+            "Your triangle is turned round: `masked_fill` writes where the mask is True, and "
+            "`tril` is True for the past and the word itself.",
+        ),
+        "all turned round": (
+            lambda scores, sentence: scores.masked_fill(
+                ~forbidden(scores, sentence), -math.inf
+            ).softmax(-1),
+            "You hide exactly what may be seen. `masked_fill` writes where the mask is True: "
+            "True means *hidden*.",
         ),
         "diagonal": (
             lambda scores, sentence: scores.masked_fill(
@@ -327,8 +391,7 @@ def queries_keys_values(rng: random.Random):
 
 
 def masked_scores(q, k) -> torch.Tensor:
-    scores = q @ k.transpose(1, 2) / math.sqrt(q.size(-1))
-    return scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -math.inf)
+    return masked(q @ k.transpose(1, 2) / math.sqrt(q.size(-1)))
 
 
 @exercise("07.4", subgoal="weigh")
@@ -380,6 +443,24 @@ class WrongAxis:
         "scale gone": (
             lambda q, k, v: (masked_scores(q, k) * math.sqrt(q.size(-1))).softmax(2) @ v,
             "The axis is right now, but the scale is gone.",
+        ),
+        "diagonal": (
+            lambda q, k, v: (
+                masked(q @ k.transpose(1, 2) / math.sqrt(q.size(-1)), diagonal=0).softmax(2) @ v
+            ),
+            "The axis is right now, but your mask hides the diagonal: leave `triu(1)` as it was. "
+            "The first word sees nobody, and its row is nan.",
+        ),
+        "root of T": (
+            lambda q, k, v: masked(q @ k.transpose(1, 2) / math.sqrt(q.size(1))).softmax(2) @ v,
+            "The axis is right now, but you divide by the root of T. The last axis of q was right.",
+        ),
+        "zero": (
+            lambda q, k, v: (
+                masked(q @ k.transpose(1, 2) / math.sqrt(q.size(-1)), 0.0).softmax(2) @ v
+            ),
+            "The axis is right now, but the future has a score of 0, which is an ordinary score. "
+            "−∞ was right.",
         ),
     }
     hints = {"still columns": 2}
@@ -458,6 +539,22 @@ class Swapped:
             [1, 2, 3],
             "Which words does place 0 see, before and after? And which does place 2?",
         ),
+        "one too many": (
+            [0, 1, 2],
+            "Place 2 sees the same three words as before. With which query does it ask?",
+        ),
+        "the last too": (
+            [0, 1, 3],
+            "Place 3 sees the same four words as before. With which query does it ask?",
+        ),
+        "not the second": (
+            [0, 2, 3],
+            "Compare places 1 and 2: which of them asks with another query than before?",
+        ),
+        "the third": ([2], "Does place 2 see other words than before, or the same set?"),
+        "the last": ([3], "The last place sees all four words, before and after. Who does not?"),
+        "backwards": ([1, 0], "The right places. Write them from small to large."),
+        "a set": ({0, 1}, "The right places. Write them as a list, in square brackets."),
         "counted from 1": ([1, 2], "Right, if you count places from 1. Here they start at 0."),
     }
 
@@ -470,7 +567,7 @@ class LoudStart:
     mutants = {
         "always": (
             "always 100 %",
-            "One seed may well reach it. Try several.",
+            "Not every seed gets there. Run more of them, and look at each.",
         ),
         "never": (
             "never better than a coin",

@@ -142,6 +142,15 @@ class Merge:
             "You moved everything to the maximum of the right part. The left one can be higher; "
             "then its weights grow instead of shrinking.",
         ),
+        "left one alone": (
+            merged_with(
+                right_largest,
+                lambda x, y, a, b: a * x[1] + y[1],
+                lambda x, y, a, b: a * x[2] + y[2],
+            ),
+            "You shrank the left part only, as `one_block` does. There the new weights stood on "
+            "the new maximum already; here the right part has a maximum of its own.",
+        ),
         "shift undone": (
             by_undoing_the_shift,
             "You took e to the power of a whole score to undo the shift. With a score of 1,000 "
@@ -238,7 +247,8 @@ class Tile:
         ),
         "never cut": (
             never_cut,
-            "The last block may be shorter than the others: no row and no key beyond token T − 1.",
+            "Look at the shapes. The last block may be shorter than the others, with no row and no "
+            "key beyond token T − 1: with T = 7, the second block of 4 has 3 rows.",
         ),
         "partial block lost": (
             lost_when_partial,
@@ -316,6 +326,21 @@ def open_in_the_middle(q, k, v):
     return weigh(q, k, hidden) @ v
 
 
+def open_far_away(q, k, v):
+    hidden = future(q)
+    hidden[:1, 3:4] = False  # the first token looks at the fourth, and at none between
+    return weigh(q, k, hidden) @ v
+
+
+def token_before(q, k, v):
+    """Each token gets the value of the one before it; honest, and deaf to itself."""
+    return torch.cat([torch.zeros_like(v[..., :1, :]), v[..., :-1, :]], dim=-2)
+
+
+def mean_added(q, k, v):
+    return weigh(q, k, future(q)) @ v + (q + v).mean(-2, keepdim=True)
+
+
 def second_head_open(q, k, v):
     weights = weigh(q, k, future(q))
     weights[:, 1] = weigh(q, k)[:, 1]
@@ -329,9 +354,11 @@ SUSPECTS = {
     "masked after softmax": masked_too_late,
     "open at the start": open_at_the_start,
     "open in the middle": open_in_the_middle,
+    "open far away": open_far_away,
     "second head open": second_head_open,
     "average of the past": lambda q, k, v: weigh(0 * q, k, future(q)) @ v,
-    "mean of all added": lambda q, k, v: weigh(q, k, future(q)) @ v + v.mean(-2, keepdim=True),
+    "token before": token_before,
+    "mean of all added": mean_added,
 }
 
 
@@ -389,6 +416,10 @@ def leaks_with(changed="kv", places=None, watched=None, seen=None):
     return guard
 
 
+def unlike_causal_attention(attend, q, k, v):
+    return not torch.allclose(attend(q, k, v), SUSPECTS["causal"](q, k, v), atol=1e-5)
+
+
 @exercise("09.3", subgoal="mask")
 class Guard:
     stub = (
@@ -421,8 +452,27 @@ class Guard:
         ),
         "itself watched": (
             leaks_with(watched=lambda t: slice(t + 1)),
-            "You watched the changed token's own place as well. That one may move, so you suspect "
-            "everybody.",
+            "You watched the changed token's own place as well. That one may move, so honest "
+            "attention looks guilty.",
+        ),
+        "row before alone": (
+            leaks_with(watched=lambda t: slice(t - 1, t)),
+            "You watched only the token right before the changed one. The hole may be further "
+            "back: query 0 can see key 3 and no key between.",
+        ),
+        "always False": (
+            lambda attend, q, k, v: False,
+            "You suspect nobody. Some of these have a hole: change a later token and ask again.",
+        ),
+        "always True": (
+            lambda attend, q, k, v: True,
+            "You suspect everybody. Some of these are honest: say True when an earlier token's "
+            "output has moved.",
+        ),
+        "compared with the model answer": (
+            unlike_causal_attention,
+            "You compared with causal attention. Some of these compute something else and are "
+            "honest all the same. Change the future and see whether the past moves.",
         ),
         "first token watched": (
             leaks_with(watched=lambda t: slice(0, 1)),
@@ -471,6 +521,11 @@ class HandUpdate:
             [1, 60, 60],
             "You began anew. What was there before still counts, at half its weight.",
         ),
+        "old numbers doubled": (
+            [7, 220, 220 / 7],
+            "You doubled the old numbers. The new maximum is higher, so the old weights get "
+            "smaller: times ½, not times 2.",
+        ),
         "wrong half": (
             [3.5, 110, 110 / 3.5],
             "You halved the new weight. The new score is the highest, so its weight is 1; the old "
@@ -504,6 +559,8 @@ class Megabytes:
             "You took the 50.3 MB of T = 1,024 as they are. Four times the tokens make 16 times "
             "the scores.",
         ),
+        "gigabytes": (0.8053, "That is in GB. The question is in MB, a thousand times as many."),
+        "rounded": (800.0, "That is about right. Compute it exactly, to one decimal."),
         "bytes": (805306368.0, "These are bytes. A megabyte is a million of them."),
     }
 
@@ -536,5 +593,7 @@ class DropoutInEval:
             "ABCD",
             "A and C. Dropout in training is wanted (B), and it changes no shape (D).",
         ),
+        "turned": ("CA", "The letters are right. Give them in the order of the alphabet."),
+        "with a comma": ("A, C", "The letters are right. Give them alone, without a comma."),
         "with D": ("ACD", "A and C are right. No shape changes, so D is out."),
     }

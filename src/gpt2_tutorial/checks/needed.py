@@ -31,7 +31,7 @@ def needed(code: str, earlier: list[str]) -> list[ast.stmt]:
     >>> [ast.unparse(node).split("(")[0] for node in needed("half(1)", cells)]
     ['def half', 'n = 2']
     """
-    steps = [step for cell in earlier for step in steps_of(cell)]
+    steps = _without_calls_of_modules([step for cell in earlier for step in steps_of(cell)])
     wanted: set[str] = set()
     made: set[str] = set()
     for step in steps_of(code):
@@ -44,6 +44,21 @@ def needed(code: str, earlier: list[str]) -> list[ast.stmt]:
             return [steps[i].node for i in sorted(chosen)]
         chosen |= new
         wanted = wanted.union(*(steps[i].uses for i in new))
+
+
+def _without_calls_of_modules(steps: list[Step]) -> list[Step]:
+    """Forget that `torch.manual_seed(0)` may change torch: else most cells need all others."""
+    imports = [step for step in steps if isinstance(step.node, (ast.Import, ast.ImportFrom))]
+    modules = frozenset().union(*(step.makes for step in imports))
+    return [
+        step if step in imports else Step(step.node, step.makes - (modules - _set(step)), step.uses)
+        for step in steps
+    ]
+
+
+def _set(step: Step) -> set[str]:
+    names = [part for part in ast.walk(step.node) if isinstance(part, ast.Name)]
+    return {name.id for name in names if not isinstance(name.ctx, ast.Load)}
 
 
 def plain_python(cell: str) -> str:
