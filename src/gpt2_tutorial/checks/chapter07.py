@@ -358,7 +358,7 @@ class WeightsWithin:
             "enough: join the two masks with | (or).",
         ),
     }
-    hints = {"ten thousand": 2, "zero": 2}
+    hints = {"ten thousand": 2, "a billion": 2, "zero": 2}
 
 
 def attend(q, k, v):
@@ -557,6 +557,7 @@ class Swapped:
         "a set": ({0, 1}, "The right places. Write them as a list, in square brackets."),
         "counted from 1": ([1, 2], "Right, if you count places from 1. Here they start at 0."),
     }
+    hints = {"backwards": 0, "a set": 0, "counted from 1": 0}
 
 
 @exercise("07.7", subgoal="compare")
