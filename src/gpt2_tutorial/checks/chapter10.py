@@ -398,8 +398,8 @@ class FirstWeights:
             lambda name, shape, n_layer: (
                 torch.randn(shape) * (0.02 / math.sqrt(2 * n_layer) if name == "c_proj" else 0.02)
             ),
-            "std is used now, but the scaling still never happens. Look at the names: inside a "
-            'model they read "0.attn.c_proj", and that is not equal to "c_proj".',
+            "Every map still has the spread 0.02: nothing is scaled. Look in two places: does the "
+            'return use std? And is the name ever "c_proj"? Inside a model it is "0.attn.c_proj".',
         ),
         "attention alone": (
             lambda name, shape, n_layer: (
@@ -422,7 +422,8 @@ class FirstWeights:
         ),
         "variance": (
             drawn(lambda n_layer: (0.02 / math.sqrt(2 * n_layer)) ** 2, lambda n_layer: 0.02**2),
-            "Your spreads are squared. randn has spread 1, so multiply by std itself.",
+            "Your spreads are squared, or multiplied by 0.02 twice. randn has spread 1: multiply "
+            "it by std and nothing else.",
         ),
     }
     hints = {"name": 2, "no root": 2}
