@@ -468,7 +468,8 @@ def to_hugging_face(tokenizer: BPETokenizer) -> str:
         for name, i in tokenizer.special_tokens.items()
     ]
     content = {"version": "1.0", "added_tokens": special, "decoder": spell}
-    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, spell]}
+    cut = [split, spell]
+    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": cut}
     content["model"] = {"type": "BPE", "vocab": vocabulary, "merges": merges}
     return json.dumps(content)
 
