@@ -76,7 +76,7 @@ def streams_to_level(rng: random.Random):
         yield rng.choice([0.01, 1.0, 10.0]) * x, gain, shift, rng.choice([1e-5, 1e-4])
 
 
-def levelled(axis=-1, n_minus_1=False, eps_outside=False, root=True, gained=True, centred=True):
+def levelled(axis=-1, n_minus_1=False, eps_outside=False, root=True, centred=True):
     """LayerNorm with one thing wrong."""
 
     def layer_norm(x, gain, shift, eps=1e-5):
@@ -85,8 +85,7 @@ def levelled(axis=-1, n_minus_1=False, eps_outside=False, root=True, gained=True
         below = variance + eps if not eps_outside else variance
         below = below.sqrt() if root else below
         below = below + eps if eps_outside else below
-        out = ((x - mean) if centred else x) / below
-        return out * gain + shift if gained else out
+        return ((x - mean) if centred else x) / below * gain + shift
 
     return layer_norm
 
@@ -131,9 +130,21 @@ class LayerNorm:
             levelled(root=False),
             "You divided by the variance. The spread is its root.",
         ),
-        "no gain": (
-            levelled(gained=False),
+        "neither gain nor shift": (
+            lambda x, gain, shift, eps=1e-5: layer_norm(x, 1, 0, eps),
             "Levelled well. Now times gain, plus shift.",
+        ),
+        "no gain": (
+            lambda x, gain, shift, eps=1e-5: layer_norm(x, 1, shift, eps),
+            "You added the shift and forgot the gain: multiply by it first.",
+        ),
+        "no shift": (
+            lambda x, gain, shift, eps=1e-5: layer_norm(x, gain, 0, eps),
+            "You multiplied by the gain and forgot the shift: add it at the end.",
+        ),
+        "no eps": (
+            lambda x, gain, shift, eps=1e-5: layer_norm(x, gain, shift, 0),
+            "You left eps out. Where numbers are nearly flat, this shows: add it to the variance.",
         ),
         "not centred": (
             levelled(centred=False),
@@ -243,6 +254,11 @@ class OnRamps:
             lambda x, ln_1, attn, ln_2, mlp: (attn(x), mlp(ln_2(x + attn(x)))),
             "Your attention reads the stream as it is. ln_1 comes first.",
         ),
+        "no norms": (
+            lambda x, ln_1, attn, ln_2, mlp: (attn(x), mlp(x + attn(x))),
+            "You used neither of the norms. Each part reads a levelled copy: ln_1 before "
+            "attention, ln_2 before the MLP.",
+        ),
         "no skip": (
             lambda x, ln_1, attn, ln_2, mlp: (attn(ln_1(x)), mlp(ln_2(attn(ln_1(x))))),
             "Your MLP sees nothing but attention's answer: the skip is missing. It reads x plus "
@@ -327,6 +343,16 @@ class Dropout:
             "That is dropout as it was first published: shrink in evaluation. Today the survivors "
             "grow in training, and evaluation does nothing.",
         ),
+        "shrunk as well": (
+            lambda x, chance, p, training: x * (chance >= p) / (1 - p) if training else x * (1 - p),
+            "Training is right: the survivors have grown there already. So evaluation must not "
+            "shrink anything: return x as it is.",
+        ),
+        "the wrong ones, by p": (
+            lambda x, chance, p, training: x * (chance < p) / p if training else x,
+            "You keep those whose chance is below p, and divide by their share. They are the ones "
+            "that go: the others stay, and their share is 1 − p.",
+        ),
         "the wrong ones": (
             lambda x, chance, p, training: x * (chance < p) / (1 - p) if training else x,
             "You keep those whose chance is below p. They are the ones that go.",
@@ -366,7 +392,8 @@ def maps_to_fill(rng: random.Random):
     names = ("attn.c_proj", "mlp.c_proj", "attn.c_attn", "mlp.c_fc", "c_proj", "wte")
     for i in range(24):
         shape = rng.randint(190, 210), rng.randint(190, 210)
-        yield f"{i}.{names[i % 6]}", shape, (2, 12, 24, 48)[i // 6]
+        alone = names[i % 6] in ("c_proj", "wte")
+        yield names[i % 6] if alone else f"{i}.{names[i % 6]}", shape, (2, 12, 24, 48)[i // 6]
 
 
 def drawn(std_of_adds, std_of_others=lambda n_layer: 0.02):
@@ -398,8 +425,21 @@ class FirstWeights:
             lambda name, shape, n_layer: (
                 torch.randn(shape) * (0.02 / math.sqrt(2 * n_layer) if name == "c_proj" else 0.02)
             ),
-            "Every map still has the spread 0.02: nothing is scaled. Look in two places: does the "
-            'return use std? And is the name ever "c_proj"? Inside a model it is "0.attn.c_proj".',
+            "std is used now, but inside a model no map is found by its name: there it is "
+            '"0.attn.c_proj", not "c_proj". Look at the if.',
+        ),
+        "unused": (
+            drawn(lambda n_layer: 0.02),
+            "Every map has the spread 0.02, whatever its name: std is worked out and never used. "
+            "Look at the return.",
+        ),
+        "a dot before": (
+            lambda name, shape, n_layer: (
+                torch.randn(shape)
+                * (0.02 / math.sqrt(2 * n_layer) if name.endswith(".c_proj") else 0.02)
+            ),
+            'You ask for a dot before the name. In an MLP on its own the map is called "c_proj", '
+            "without one.",
         ),
         "attention alone": (
             lambda name, shape, n_layer: (
@@ -420,13 +460,13 @@ class FirstWeights:
             drawn(lambda n_layer: 0.02 / (2 * n_layer)),
             "You divided by 2 · n_layer. Spreads add up like a root, so take its root.",
         ),
-        "variance": (
-            drawn(lambda n_layer: (0.02 / math.sqrt(2 * n_layer)) ** 2, lambda n_layer: 0.02**2),
-            "Your spreads are squared, or multiplied by 0.02 twice. randn has spread 1: multiply "
-            "it by std and nothing else.",
+        "0.02 twice": (
+            drawn(lambda n_layer: 0.02**2 / math.sqrt(2 * n_layer), lambda n_layer: 0.02**2),
+            "You multiplied by 0.02 twice (or squared std). The 0.02 is in std already: multiply "
+            "randn by std and nothing else.",
         ),
     }
-    hints = {"name": 2, "no root": 2}
+    hints = {"no root": 2}
 
 
 @exercise("10.6", subgoal="compare")
