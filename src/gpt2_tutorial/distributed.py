@@ -1,0 +1,223 @@
+"""Many processes, one model: who am I, and what do the others say (chapter 16)."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+import torch.nn as nn
+
+
+class Ranks(NamedTuple):
+    """Which of how many processes this one is, and the device it computes on.
+
+    >>> Ranks(5, local_rank=1, world_size=8, device=torch.device("cpu")).is_first
+    False
+    """
+
+    rank: int
+    local_rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+
+def setup(device: str | None = None, timeout_s: float = 600) -> Ranks:
+    """Join the other processes that torchrun started; alone, do nothing.
+
+    >>> setup("cpu").world_size  # this very process was started by hand
+    1
+    """
+    rank, local_rank, world_size = _from_environment()
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(
+                f"process {local_rank} of this machine has no GPU: it has "
+                f"{torch.cuda.device_count()}. Start as many processes as GPUs."
+            )
+        torch.cuda.set_device(local_rank)
+        device = f"cuda:{local_rank}"
+    if world_size > 1:
+        # What lies on the CPU goes through gloo, and no GPU waits for it.
+        backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_s))
+    return Ranks(rank, local_rank, world_size, torch.device(device))
+
+
+def teardown() -> None:
+    """Leave the group, if there is one.
+
+    >>> teardown()
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
+    """Return the mean of every process's `value`; each of them gets the same bits.
+
+    >>> mean_over_ranks(torch.tensor(3.0))  # alone
+    tensor(3.)
+    """
+    if not dist.is_initialized():
+        return value
+    value = value.clone()
+    dist.all_reduce(value)
+    return value / dist.get_world_size()
+
+
+def any_rank(flag: bool) -> bool:
+    """Is `flag` true in any process? All of them get the same answer.
+
+    >>> any_rank(True), any_rank(False)  # alone
+    (True, False)
+    """
+    if not dist.is_initialized():
+        return flag
+    worst = torch.tensor(int(flag))
+    dist.all_reduce(worst, op=dist.ReduceOp.MAX)
+    return bool(worst)
+
+
+def from_all_ranks(value: torch.Tensor) -> list[torch.Tensor]:
+    """Return every process's `value`, on the CPU, in the order of their ranks.
+
+    >>> from_all_ranks(torch.tensor([3]))  # alone
+    [tensor([3])]
+    """
+    if not dist.is_initialized():
+        return [value]
+    values = [torch.empty_like(value) for _ in range(dist.get_world_size())]
+    dist.all_gather(values, value)
+    return values
+
+
+class HandmadeDDP(nn.Module):
+    """Equal weights at the start, equal gradients after every backward.
+
+    >>> model = HandmadeDDP(nn.Linear(3, 2))
+    >>> model(torch.ones(1, 3)).sum().backward()
+    >>> model.finish()  # alone, there is nobody to wait for
+    """
+
+    def __init__(self, module: nn.Module, bucket_mb: float = 25):
+        super().__init__()
+        self.module, self.sync, self.waiting = module, True, []
+        for tensor in [*module.parameters(), *module.buffers()]:
+            if dist.is_initialized():
+                dist.broadcast(tensor.data, src=0)  # rank 0's weights for all
+        self.buckets = make_buckets(module, bucket_mb)
+        for bucket in self.buckets:
+            bucket.missing = len(bucket.parameters)
+            for parameter in bucket.parameters:
+                parameter.register_post_accumulate_grad_hook(self._ready(bucket))
+
+    def forward(self, *args, **kwargs):
+        return self.module(*args, **kwargs)
+
+    def _ready(self, bucket: "Bucket"):
+        def hook(parameter: nn.Parameter) -> None:
+            if not self.sync:
+                return
+            bucket.missing -= 1
+            if bucket.missing == 0 and dist.is_initialized():
+                # The sum travels while backward works on the layers below.
+                bucket.flat = torch.cat(
+                    [p.grad.flatten() for p in bucket.parameters]
+                )
+                self.waiting.append(dist.all_reduce(bucket.flat, async_op=True))
+
+        return hook
+
+    def finish(self) -> None:
+        """Wait for all sums, and put their means where the gradients were."""
+        for bucket in self.buckets:
+            if bucket.missing:
+                raise RuntimeError(
+                    f"{bucket.missing} of a bucket's {len(bucket.parameters)} "
+                    "gradients never came: call finish() after a backward that "
+                    "reaches every parameter"
+                )
+        for work in self.waiting:
+            work.wait()
+        for bucket in self.buckets:
+            bucket.missing = len(bucket.parameters)
+            bucket.share_out()
+        self.waiting.clear()
+
+    @contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Collect gradients in here without telling the others."""
+        self.sync = False
+        try:
+            yield
+        finally:
+            self.sync = True
+
+
+class Bucket:
+    """Some parameters whose gradients travel together.
+
+    >>> bucket = Bucket([nn.Parameter(torch.ones(2))])
+    >>> bucket.size
+    8
+    """
+
+    def __init__(self, parameters: list[nn.Parameter]):
+        self.parameters, self.missing = parameters, 0
+        self.flat: torch.Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        return sum(p.numel() * p.element_size() for p in self.parameters)
+
+    def share_out(self) -> None:
+        """Cut the summed vector into gradients again, each divided by the ranks."""
+        if self.flat is None:
+            return
+        self.flat /= dist.get_world_size()
+        for p, part in zip(
+            self.parameters,
+            self.flat.split([p.numel() for p in self.parameters]),
+            strict=True,
+        ):
+            p.grad.copy_(part.view_as(p.grad))
+        self.flat = None
+
+
+def make_buckets(module: nn.Module, bucket_mb: float) -> list[Bucket]:
+    """Fill buckets with parameters from the last to the first, as backward comes.
+
+    >>> [len(b.parameters) for b in make_buckets(nn.Linear(3, 2), bucket_mb=25)]
+    [2]
+    """
+    if bucket_mb <= 0:
+        raise ValueError(f"bucket_mb must be above 0, not {bucket_mb}")
+    buckets: list[Bucket] = []
+    for parameter in reversed([p for p in module.parameters() if p.requires_grad]):
+        if not buckets or buckets[-1].size >= bucket_mb * 2**20:
+            buckets.append(Bucket([]))
+        buckets[-1].parameters.append(parameter)
+    return buckets
+
+
+def _from_environment() -> tuple[int, int, int]:
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+    said = [os.environ.get(name) for name in names]
+    if all(value is None for value in said):
+        return 0, 0, 1
+    if not all(value is not None and value.isdigit() for value in said):
+        raise ValueError(
+            f"{', '.join(names)} are {', '.join(map(str, said))}: all or none "
+            "must be whole numbers. Start the script with torchrun."
+        )
+    rank, local_rank, world_size = map(int, said)
+    return rank, local_rank, world_size

@@ -1,0 +1,1 @@
+"""What a long run needs and no chapter teaches line by line."""

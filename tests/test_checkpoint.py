@@ -1,0 +1,318 @@
+"""checkpoint: whole or not at all, whatever happens in between."""
+
+import errno
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from gpt2_tutorial import checkpoint
+from gpt2_tutorial.checkpoint import CheckpointError, flaw, latest, load, prune, save
+
+
+def state(seed=0):
+    torch.manual_seed(seed)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    rng = {"torch": torch.get_rng_state(), "python": random.Random(seed).getstate()}
+    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng}
+
+
+def same(one, other):
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and all(map(same, one, other)) and len(one) == len(other)
+    return type(one) is type(other) and (one == other or (one != one and other != other))
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
+    assert same(load(save(tmp_path, 1, state())), dict(state()))
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+LEAVES |= st.sampled_from(
+    [torch.arange(3), torch.tensor(2.5), torch.zeros(0), torch.ones(2, 2) > 0]
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda tree: (
+        st.lists(tree, max_size=3)
+        | st.tuples(tree, tree)
+        | st.dictionaries(st.integers() | st.text("ab.'", max_size=3), tree, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60)
+@given(tree=TREES)
+def test_any_tree_of_tensors_and_numbers_comes_back(tree, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("any")
+    assert same(load(save(folder, 3, {"any": tree}))["any"], tree)
+
+
+def test_a_tied_table_is_written_once_and_comes_back_tied(tmp_path):
+    table = torch.ones(50, 2)
+    path = save(tmp_path, 1, {"model": {"wte": table, "lm_head": table}})
+    assert list(load_file(path / "model.safetensors")) == ["wte"]
+    model = load(path)["model"]
+    assert model["lm_head"].data_ptr() == model["wte"].data_ptr()
+
+
+def test_the_same_state_gives_the_same_bytes(tmp_path):
+    a, b = save(tmp_path / "a", 1, state()), save(tmp_path / "b", 1, state())
+    assert {f: (a / f).read_bytes() for f in files(a)} == {
+        f: (b / f).read_bytes() for f in files(b)
+    }
+
+
+def test_the_newest_two_stay_and_those_that_are_asked_for(tmp_path):
+    for step in (1, 5, 10, 200):
+        save(tmp_path, step, state(), keep=2, keep_also={1})
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "step_00000001",
+        "step_00000010",
+        "step_00000200",
+    ]
+
+
+def test_one_that_cannot_be_deleted_does_no_harm(tmp_path, monkeypatch):
+    save(tmp_path, 1, state())
+    monkeypatch.setattr(shutil, "rmtree", lambda *a, **k: None)
+    prune(tmp_path, keep=1)
+    assert latest(save(tmp_path, 2, state(), keep=1).parent).name == "step_00000002"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+def test_one_flipped_bit_is_noticed_and_the_one_before_is_taken(tmp_path, name):
+    good, bad = save(tmp_path, 1, state()), save(tmp_path, 2, state(1))
+    dice = random.Random(0)
+    whole = (bad / name).read_bytes()
+    for _ in range(40):
+        place = dice.randrange(len(whole))
+        flipped = whole[place] ^ 1 << dice.randrange(8)
+        (bad / name).write_bytes(whole[:place] + bytes([flipped]) + whole[place + 1 :])
+        with pytest.warns(UserWarning, match=f"step_00000002 is skipped: {name} is not what was"):
+            assert latest(tmp_path) == good
+    with pytest.raises(CheckpointError, match="Take an earlier checkpoint"):
+        load(bad)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.json", "manifest.json"])
+def test_a_cut_file_is_noticed(tmp_path, name):
+    good, bad = save(tmp_path, 1, state()), save(tmp_path, 2, state(1))
+    whole = (bad / name).read_bytes()
+    for length in {0, 1, len(whole) // 2, len(whole) - 2}:
+        (bad / name).write_bytes(whole[:length])
+        with pytest.warns(UserWarning, match="is skipped"):
+            assert latest(tmp_path) == good
+
+
+def test_a_missing_file_is_named(tmp_path):
+    path = save(tmp_path, 1, state())
+    (path / "optimizer.safetensors").unlink()
+    assert (
+        flaw(path) == f"{path / 'optimizer.safetensors'} cannot be read (No such file or directory)"
+    )
+    (path / "manifest.json").unlink()
+    assert flaw(path) == "there is no manifest.json"
+    with pytest.warns(UserWarning, match="there is no manifest.json"):
+        assert latest(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "7", '{"format": 1, "sha256": []}', "ÿ", "\x00"])
+def test_a_strange_manifest_is_a_sentence(tmp_path, text):
+    path = save(tmp_path, 1, state())
+    (path / "manifest.json").write_bytes(text.encode("latin-1"))
+    assert flaw(path) in ("manifest.json is damaged", "state.json is not what was written")
+
+
+def test_another_format_is_named(tmp_path):
+    path = save(tmp_path, 1, state())
+    (path / "manifest.json").write_text('{"format": 99, "sha256": {}}')
+    assert flaw(path) == "its format is 99, and this code reads 1"
+
+
+@pytest.mark.parametrize(
+    "described", ["[]", "7", '{"model": {"tensor": "w"}}', '{"a": {"set": []}}']
+)
+def test_a_forged_state_is_a_sentence(tmp_path, described):
+    """Somebody who can write the sums as well gets a sentence, and no code runs."""
+    path = save(tmp_path, 1, {"lr": 0.1})
+    (path / "state.json").write_text(described)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["sha256"]["state.json"] = checkpoint.fingerprint(path / "state.json")
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="was not written by"):
+        load(path)
+
+
+def test_stray_files_and_names_are_no_checkpoints(tmp_path):
+    good = save(tmp_path, 1, state())
+    for name in ("step_2", "step_00000002.bak", ".step_00000009.x.part", "STEP_00000003", "notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "step_00000004").write_text("a file")
+    with pytest.warns(UserWarning, match="step_00000004 is skipped: there is no manifest"):
+        assert latest(tmp_path) == good
+
+
+def test_a_damaged_one_of_the_same_step_is_replaced(tmp_path):
+    path = save(tmp_path, 1, state())
+    (path / "state.json").write_text("")
+    assert flaw(save(tmp_path, 1, state())) is None
+
+
+def test_a_whole_one_of_the_same_step_is_left_alone(tmp_path):
+    before = (save(tmp_path, 1, state()) / "manifest.json").stat().st_mtime_ns
+    assert (save(tmp_path, 1, state()) / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_others_may_read_the_files(tmp_path):
+    for file in save(tmp_path, 1, state()).iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) & 0o444 == 0o444
+
+
+def points(monkeypatch, act):
+    """Call `act(number)` before every call that changes the disk."""
+    count = iter(range(10**6))
+    for module, name in (
+        (checkpoint, "save_file"),
+        (checkpoint, "sync"),
+        (checkpoint, "_write_text"),
+        (Path, "mkdir"),
+        (Path, "rename"),
+        (Path, "chmod"),
+    ):
+        real = getattr(module, name)
+
+        def faulty(*args, _real=real, **kwargs):
+            act(next(count))
+            return _real(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, faulty)
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_whatever_write_fails_the_earlier_one_is_whole_and_nothing_is_left(tmp_path, fault):
+    good, tried = save(tmp_path, 1, state()), 0
+    while True:
+
+        def act(number, stop=tried):
+            if number == stop:
+                raise OSError(fault, os.strerror(fault))
+
+        with pytest.MonkeyPatch.context() as patch:
+            points(patch, act)
+            try:
+                save(tmp_path, 2, state(1))
+            except CheckpointError as error:
+                assert os.strerror(fault) in str(error) and "earlier" in str(error)
+            else:
+                break
+        if (tmp_path / "step_00000002").exists():  # only the last sync comes after the rename
+            assert flaw(tmp_path / "step_00000002") is None
+            shutil.rmtree(tmp_path / "step_00000002")
+        assert latest(tmp_path) == good and os.listdir(tmp_path) == [good.name]
+        tried += 1
+    assert tried > 15  # every point was tried
+
+
+def test_a_kill_before_any_write_leaves_the_newest_or_the_one_before(tmp_path):
+    """The process dies at every single point in turn: no clean-up runs."""
+    first, died = save(tmp_path, 1, state()), 0
+    while True:
+        child = os.fork()
+        if child == 0:
+            with pytest.MonkeyPatch.context() as patch:
+                points(patch, lambda number, stop=died: number == stop and os._exit(9))
+                save(tmp_path, 2, state(1))
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+            break
+        found = latest(tmp_path)
+        assert found == first or (found.name == "step_00000002" and same(load(found), state(1)))
+        if found != first:
+            shutil.rmtree(found)
+        died += 1
+    assert died > 15
+    assert len(os.listdir(tmp_path)) == 2, "what kills left half-written is swept away"
+
+
+KILLED = """
+    import sys, torch
+    from gpt2_tutorial.checkpoint import save
+    for step in range(1, 10**6):
+        save(sys.argv[1], step, {"model": {"w": torch.full((200_000,), float(step))}})
+        print(step, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_lose_nothing_that_was_said_to_be_saved(tmp_path):
+    dice = random.Random(0)
+    for number in range(6):
+        folder = tmp_path / str(number)
+        command = [sys.executable, "-c", textwrap.dedent(KILLED), str(folder)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        first = child.stdout.readline()
+        time.sleep(dice.uniform(0, 0.3))
+        child.send_signal(signal.SIGKILL)
+        said = [first, *child.communicate()[0].splitlines(keepends=True)]
+        told = int([line for line in said if line.endswith("\n")][-1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # not even one that has to be skipped
+            path = latest(folder)
+        step = int(path.name.removeprefix("step_"))
+        assert told <= step <= told + 1
+        assert load(path)["model"]["w"].eq(step).all()
+
+
+def test_a_full_disk_is_a_sentence(tmp_path):
+    with pytest.raises(CheckpointError, match="could not be saved"):
+        save("/dev/full/run", 1, state())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (dict(step=-1, state={}), "need step ≥ 0 and keep ≥ 1, not -1 and 2"),
+        (dict(step=1, state={}, keep=0), "not 1 and 0"),
+        (dict(step=1, state={"Model": 1}), "lower-case letters, not 'Model'"),
+        (dict(step=1, state={"../up": 1}), "not '../up'"),
+        (dict(step=1, state={"a": {1, 2}}), r"cannot hold  = \{1, 2\}"),
+        (dict(step=1, state={"a": {"b": Path("x")}}), "cannot hold b = "),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_and_nothing_is_left(tmp_path, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        save(tmp_path, **arguments)
+    assert not any(tmp_path.iterdir())
+
+
+def test_numbers_that_are_none_come_back(tmp_path):
+    back = load(save(tmp_path, 1, {"best": math.inf, "x": math.nan, "y": 0.1 + 0.2}))
+    assert back["best"] == math.inf and math.isnan(back["x"]) and back["y"] == 0.1 + 0.2
