@@ -74,7 +74,7 @@ class TrainConfig:
     keep: int = 2  # one that is being replaced, and one that is surely whole
 
     def __post_init__(self):
-        self.gpt()  # refuses shapes that are none
+        self.gpt(), self.lr(0)  # each refuses what makes no sense to it
         for name, value in asdict(self).items():
             if isinstance(value, int | float) and not (
                 value >= 0 and value < math.inf
@@ -140,6 +140,31 @@ class TrainConfig:
         )
 
 
+PRESETS = {  # one per machine; ops/plan.py tells what each takes and costs
+    "cpu": TrainConfig(
+        block_size=64,
+        vocab_size=65,
+        n_layer=4,
+        n_head=4,
+        n_embd=128,
+        batch_tokens=2048,
+        micro_batch=8,
+        max_steps=1000,
+        warmup_steps=50,
+        max_lr=2e-3,
+        min_lr=2e-4,
+        eval_every=100,
+        save_every=100,
+    ),
+    "t4": TrainConfig(  # half a billion tokens: a night on a free GPU
+        batch_tokens=65_536, micro_batch=8, max_steps=8_000, warmup_steps=400
+    ),
+    "4090": TrainConfig(micro_batch=16, compile=True),
+    "1xh100": TrainConfig(micro_batch=64, compile=True),
+    "8xh100": TrainConfig(micro_batch=64, compile=True),
+    "8xa100": TrainConfig(micro_batch=32, compile=True),
+    "2x8xh100": TrainConfig(micro_batch=32, compile=True),
+}
 # what may differ when a run goes on: it changes rounding or pictures, not the run
 MAY_CHANGE = ("micro_batch", "precision", "compile", "keep")
 MAY_CHANGE += ("eval_every", "eval_batches", "save_every")
