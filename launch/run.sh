@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Start the training of GPT-2 and keep it going until it is done:
+#
+#   bash launch/run.sh --preset 8xh100 --data data/fineweb-edu --out runs/gpt2
+#   NNODES=2 HEAD=10.0.0.4 bash launch/run.sh --preset 2x8xh100 …   # on each machine, same --out
+#
+# The same command goes on where a run was stopped. All arguments go to train_gpt2.py.
+# NPROC: processes on this machine (default: one for each GPU, or one without).
+# SCRIPT, TRIES: what to launch, and how often without progress (default: 3).
+# Ends with 0 done, 65 bad data, 70 non-finite, 74 disk, 75 stopped (run it again), 78 bad settings.
+# Several machines speak without a password: never let HEAD's port face the internet.
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+script=${SCRIPT:-$here/train_gpt2.py}
+tries=${TRIES:-3}
+out=runs/gpt2
+previous=
+for argument in "$@"; do
+  [ "$previous" = --out ] && out=$argument
+  case $argument in --out=*) out=${argument#--out=} ;; esac
+  previous=$argument
+done
+
+gpus=$(nvidia-smi --list-gpus 2>/dev/null | wc -l)
+nproc=${NPROC:-$((gpus > 0 ? gpus : 1))}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}       # the last bits depend on it: keep it fixed
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1        # else a restart reads dead addresses (pytorch#135712)
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=100          # seconds to save in, before torchrun kills
+if [ "${NNODES:-1}" -gt 1 ]; then
+  : "${HEAD:?set HEAD to the private address of the first machine}"
+  where=(--nnodes "$NNODES" --rdzv-backend c10d --rdzv-endpoint "$HEAD:${PORT:-29500}")
+else
+  where=(--standalone)
+fi
+
+newest() { find "$out/checkpoints" -maxdepth 1 -name 'step_*' 2>/dev/null | sort | tail -n 1; }
+code() { sed -n 's/.*"code": \([0-9]*\).*/\1/p' "$out/status.json" 2>/dev/null; }
+
+asked= child=
+stop() { asked=1; [ -n "$child" ] && kill -TERM "$child" 2>/dev/null; }
+trap stop TERM INT
+
+failures=0
+until [ -e "$out/DONE" ]; do
+  before=$(newest)
+  rm -f "$out/status.json" # what stands there afterwards is this try's own word
+  torchrun "${where[@]}" --nproc-per-node "$nproc" --max-restarts 0 "$script" "$@" &
+  child=$!
+  wait "$child" || true
+  while kill -0 "$child" 2>/dev/null; do wait "$child" || true; done # a signal ends `wait` early
+  said=$(code)
+  [ "$said" = 0 ] && [ -e "$out/DONE" ] && break
+  if [ -n "$asked" ] || [ "$said" = 75 ]; then
+    echo "run.sh: stopped; the same command goes on" >&2
+    exit 75
+  fi
+  case $said in
+    65 | 70 | 74 | 78)
+      echo "run.sh: not tried again, since that would end the same way (see $out/status.json)" >&2
+      exit "$said" ;;
+  esac
+  if [ "$(newest)" = "$before" ]; then failures=$((failures + 1)); else failures=0; fi
+  if [ "$failures" -ge "$tries" ]; then
+    echo "run.sh: $tries tries in a row without a newer checkpoint in $out: given up" >&2
+    exit 1
+  fi
+  echo "run.sh: ended without a word; trying again" >&2
+  sleep "${PAUSE:-5}" &
+  wait $! || true
+  [ -n "$asked" ] && exit 75
+done
+echo "run.sh: $out is done" >&2

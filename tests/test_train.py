@@ -1,0 +1,384 @@
+"""train: one run, whatever stops it and however many processes share it."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from gpt2_tutorial import checkpoint
+from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.shards import ShardLoader, write_shards
+from gpt2_tutorial.text import CharTokenizer
+from gpt2_tutorial.train import ALONE, PRESETS, ConfigChanged, Run, TrainConfig, fit
+
+CONFIG = TrainConfig(
+    block_size=8,
+    vocab_size=11,
+    n_layer=2,
+    n_head=2,
+    n_embd=16,
+    batch_tokens=64,
+    micro_batch=2,
+    max_steps=20,
+    warmup_steps=3,
+    max_lr=0.01,
+    save_every=4,
+    eval_every=7,
+    eval_batches=2,
+)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    folder, dice = tmp_path_factory.mktemp("shards"), random.Random(0)
+    documents = ["".join(dice.choices("abcdefghij", k=40)) for _ in range(60)]
+    write_shards(documents, CharTokenizer("abcdefghij\n"), folder, 500, end_of_text=0, val_every=5)
+    return folder
+
+
+class Poisoned(ShardLoader):
+    """From a certain batch on, hands out what makes the loss no number."""
+
+    model, after = None, 10**9
+
+    def next_batch(self):
+        if self.position >= self.after:
+            with torch.no_grad():
+                self.model.transformer.wte.weight[0] = float("nan")
+        return super().next_batch()
+
+
+def trained(data, folder, config=CONFIG, stop_at=None, dtype=torch.float32, **more):
+    """Train from the start or go on; `stop_at` counts how often training asks."""
+    asked = iter(range(10**9))
+    torch.manual_seed(config.seed)
+    model = GPT(config.gpt()).to(dtype)
+    sizes = config.micro_batch, config.block_size, 0, 1, config.seed
+    rows = []
+    outcome = fit(
+        model,
+        ShardLoader(data, "train", *sizes),
+        config,
+        folder=folder,
+        val_loader=ShardLoader(data, "val", *sizes),
+        log=rows.append,
+        asked_to_stop=lambda: next(asked) == stop_at,
+        **more,
+    )
+    return model, outcome, rows
+
+
+def vector(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def bits(model):
+    return vector(model).numpy().tobytes()
+
+
+# --- settings
+
+
+def test_the_defaults_are_gpt2_and_its_papers_numbers():
+    config = TrainConfig()
+    assert config.gpt() == GPTConfig() and config.pieces(1) == 32 and config.pieces(8) == 4
+    assert config.max_steps * config.batch_tokens == 9_999_745_024
+    assert abs(config.warmup_steps * config.batch_tokens / 375e6 - 1) < 0.001
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_fits_its_machine(name):
+    processes = {"cpu": 2, "8xh100": 8, "8xa100": 8, "2x8xh100": 16}.get(name, 1)
+    assert PRESETS[name].pieces(processes) >= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (dict(micro_batch=0), "micro_batch must be at least 1, not 0"),
+        (dict(max_norm=-1.0), "max_norm must be 0 or more, not -1.0"),
+        (dict(max_lr=float("nan")), "nan"),
+        (dict(n_head=5), "5 heads cannot share n_embd=16"),
+        (dict(warmup_steps=30), "not 0, 30, 20"),
+        (dict(save_every=0), "save_every must be at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_sentence(change, said):
+    with pytest.raises(ValueError, match=said):
+        replace(CONFIG, **change)
+
+
+def test_a_batch_that_cannot_be_cut_says_which_could():
+    with pytest.raises(ValueError, match=r"batch_tokens=64 .* 48 tokens .* 3 processes.* take 48"):
+        replace(CONFIG).pieces(3)
+
+
+# --- one process
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_stopped_anywhere_it_goes_on_bit_for_bit(data, tmp_path, dropout):
+    config = replace(CONFIG, dropout=dropout)
+    whole, outcome, all_rows = trained(data, tmp_path / "whole", config)
+    assert outcome.state == "done" and outcome.step == 20
+    for stop_at in range(0, 100, 13):
+        folder = tmp_path / str(stop_at)
+        _, first, before = trained(data, folder, config, stop_at)
+        model, second, after = trained(data, folder, config)
+        assert first.state == ("stopped" if stop_at < 88 else "done")
+        assert bits(model) == bits(whole) and second[:3] == outcome[:3]
+        told = [row["loss"] for row in before + after if "loss" in row]
+        assert told == [row["loss"] for row in all_rows if "loss" in row]
+
+
+def test_a_run_that_is_done_stays_as_it_is(data, tmp_path):
+    model, *_ = trained(data, tmp_path)
+    again, outcome, rows = trained(data, tmp_path)
+    assert bits(model) == bits(again) and outcome.state == "done" and rows == []
+
+
+def test_looking_changes_nothing(data, tmp_path):
+    often, *_ = trained(data, tmp_path / "often", replace(CONFIG, eval_every=1, dropout=0.2))
+    never, *_ = trained(data, tmp_path / "never", replace(CONFIG, eval_every=10**6, dropout=0.2))
+    assert bits(often) == bits(never)
+
+
+def test_looking_twice_sees_the_same(data, tmp_path):
+    config = replace(CONFIG, max_lr=0.0, min_lr=0.0, eval_every=1, max_steps=4)
+    _, _, rows = trained(data, tmp_path, config)
+    assert len({row["val"] for row in rows if "val" in row}) == 1
+
+
+def test_pieces_of_any_size_take_the_same_steps(data, tmp_path):
+    vectors = []
+    for micro_batch in (1, 2, 4, 8):
+        config = replace(CONFIG, micro_batch=micro_batch)
+        folder = tmp_path / str(micro_batch)
+        vectors.append(vector(trained(data, folder, config, dtype=torch.float64)[0]))
+    for other in vectors[1:]:
+        torch.testing.assert_close(vectors[0], other, atol=1e-10, rtol=0)
+
+
+def test_the_learning_rate_goes_on_where_it_was(data, tmp_path):
+    _, _, before = trained(data, tmp_path, stop_at=40)
+    _, _, after = trained(data, tmp_path)
+    rates = [row["lr"] for row in before + after if "lr" in row]
+    assert rates == [CONFIG.lr(step) for step in range(20)]
+
+
+def test_the_best_weights_are_kept_beside_the_newest(data, tmp_path):
+    config = replace(CONFIG, eval_every=1, save_every=1, max_lr=1.0, min_lr=1.0, warmup_steps=0)
+    _, _, rows = trained(data, tmp_path, config)
+    losses = [row["val"] for row in rows if "val" in row]
+    best = losses.index(min(losses))
+    kept = sorted(int(path.name.removeprefix("step_")) for path in tmp_path.iterdir())
+    assert kept == sorted({best, 19, 20})
+
+
+@pytest.mark.parametrize("name", ["max_lr", "batch_tokens", "n_layer", "seed", "max_steps"])
+def test_other_settings_in_the_same_folder_are_refused_by_name(data, tmp_path, name):
+    trained(data, tmp_path, stop_at=10)
+    changed = replace(CONFIG, **{name: getattr(CONFIG, name) * 2})
+    with pytest.raises((ConfigChanged, ValueError), match=f"{name} was .* and is|another seed"):
+        trained(data, tmp_path, changed)
+
+
+def test_what_changes_rounding_only_may_change(data, tmp_path):
+    trained(data, tmp_path, stop_at=30)
+    config = replace(CONFIG, micro_batch=4, eval_every=3, keep=1)
+    assert trained(data, tmp_path, config)[1].state == "done"
+
+
+def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(data, tmp_path):
+    torch.manual_seed(CONFIG.seed)
+    loader = Poisoned(data, "train", 2, 8, seed=CONFIG.seed)
+    loader.model, loader.after = (model := GPT(CONFIG.gpt())), 4 * 2 * 10
+    outcome = fit(model, loader, CONFIG, folder=tmp_path)
+    assert outcome[:2] == ("failed", 10) and "at step 10 the gradient's length is nan" in outcome[3]
+    kept = checkpoint.load(checkpoint.latest(tmp_path))
+    assert kept["run"]["step"] == 8
+    assert all(tensor.isfinite().all() for tensor in kept["model"].values())
+
+
+def test_a_disk_that_is_full_is_a_sentence_and_the_earlier_checkpoint_is_whole(
+    data, tmp_path, monkeypatch
+):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    trained(data, tmp_path, stop_at=30)
+    before = checkpoint.latest(tmp_path)
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(checkpoint.CheckpointError, match="No space left on device"):
+        trained(data, tmp_path)
+    assert checkpoint.latest(tmp_path) == before
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(data):
+    with pytest.raises(checkpoint.CheckpointError, match="could not be saved in"):
+        trained(data, "/proc/nowhere")
+
+
+def test_a_run_without_its_optimizer_is_refused(data, tmp_path):
+    trained(data, tmp_path, stop_at=30)
+    path = checkpoint.latest(tmp_path)
+    (path / "optimizer.safetensors").unlink()
+    with pytest.raises(checkpoint.CheckpointError, match=r"optimizer\.safetensors"):
+        checkpoint.load(path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
+def test_files_know_nothing_of_wrappers(data, tmp_path):
+    torch.manual_seed(0)
+    loader = ShardLoader(data, "train", 2, 8)
+    run = Run(GPT(CONFIG.gpt()), loader, replace(CONFIG, compile=True), ALONE)
+    run.losses = torch.nn.parallel.DataParallel(run.losses)
+    assert set(run.state()["model"]) == set(GPT(CONFIG.gpt()).state_dict())
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_no_bit(data, tmp_path):
+    """kill -9, saves included; the run goes on after each until it is done."""
+    config = replace(CONFIG, max_steps=40, save_every=1, dropout=0.1)
+    whole, *_ = trained(data, tmp_path / "whole", config)
+    folder, dice, kills = tmp_path / "killed", random.Random(0), 0
+    began = time.perf_counter()
+    trained(data, tmp_path / "timed", config)
+    usual = time.perf_counter() - began
+    while kills < 20:
+        child = os.fork()
+        if child == 0:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trained(data, folder, config)
+            os._exit(0)
+        time.sleep(dice.uniform(0.02, usual / 8))
+        os.kill(child, signal.SIGKILL)
+        kills += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        if checkpoint.latest(folder) and checkpoint.latest(folder).name == "step_00000040":
+            for path in folder.iterdir():  # it got to the end too early: take it back a little
+                if path.name > "step_00000020":
+                    shutil.rmtree(path)
+    model, outcome, _ = trained(data, folder, config)
+    assert outcome.state == "done" and bits(model) == bits(whole)
+
+
+# --- many processes
+
+WORKER = """
+    import json, sys, torch
+    from dataclasses import replace
+    from gpt2_tutorial.distributed import setup, teardown
+    from gpt2_tutorial.gpt import GPT
+    from gpt2_tutorial.optim import SGD
+    from gpt2_tutorial.shards import ShardLoader
+    from gpt2_tutorial.train import Run, TrainConfig, fit
+
+    ranks = setup("cpu", timeout_s=120)
+    data, out = sys.argv[1:3]
+    config = TrainConfig(**json.loads(sys.argv[3]))
+
+    def loader(split):
+        place = config.micro_batch, config.block_size, ranks.rank, ranks.world_size, config.seed
+        return ShardLoader(data, split, *place)
+
+    def model(dtype):
+        torch.manual_seed(config.seed)
+        return GPT(config.gpt()).to(dtype)
+
+    def vector(model):
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    said = {}
+    m = model(torch.float64)
+    outcome = fit(m, loader("train"), config, folder=out + "/adamw", ranks=ranks,
+                  val_loader=loader("val"))
+    said["state"], said["val"] = outcome.state, outcome.val
+    torch.save(vector(m), f"{out}/adamw-{ranks.rank}.pt")
+
+    run = Run(model(torch.float32), loader("train"), config, ranks)
+    run.optimizer = SGD(run.model.parameters(), lr=0.1)
+    for _ in range(20):
+        run.take_step(lambda: None)
+    torch.save(vector(run.model), f"{out}/sgd-{ranks.rank}.pt")
+
+    asked = iter(range(10**9))  # only the last rank is asked to stop; all of them do
+    outcome = fit(model(torch.float64), loader("train"), config, folder=out + "/stopped",
+                  ranks=ranks, asked_to_stop=lambda: ranks.rank == ranks.world_size - 1
+                  and next(asked) == 10 * run.pieces)
+    said["stopped"] = outcome.state, outcome.step
+    json.dump(said, open(f"{out}/said-{ranks.rank}.json", "w"))
+    teardown()
+"""
+
+
+@pytest.fixture(scope="module")
+def shared(data, tmp_path_factory):
+    """The same training by 1, 2 and 4 processes."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "worker.py").write_text(textwrap.dedent(WORKER))
+    config = replace(CONFIG, micro_batch=1)
+    for processes in (1, 2, 4):
+        (folder / str(processes)).mkdir()
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        words = [folder / "worker.py", data, folder / str(processes), json.dumps(asdict(config))]
+        done = subprocess.run(
+            [*torchrun, f"--nproc_per_node={processes}", *words],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+    return folder, config
+
+
+def result(shared, kind, processes, rank=0):
+    return torch.load(shared[0] / str(processes) / f"{kind}-{rank}.pt", weights_only=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize(("kind", "tol"), [("adamw", 1e-10), ("sgd", 1e-6)])
+def test_many_processes_end_with_the_weights_of_one(shared, kind, tol, processes):
+    alone = result(shared, kind, 1)
+    for rank in range(processes):
+        torch.testing.assert_close(result(shared, kind, processes, rank), alone, atol=tol, rtol=0)
+        assert torch.equal(result(shared, kind, processes, rank), result(shared, kind, processes))
+
+
+@pytest.mark.slow
+def test_all_processes_judge_alike(shared):
+    """Each judges its own windows; together they are those of one process with as many."""
+    for processes in (1, 2, 4):
+        said = [
+            json.loads((shared[0] / str(processes) / f"said-{rank}.json").read_text())
+            for rank in range(processes)
+        ]
+        assert {row["state"] for row in said} == {"done"}
+        assert len({row["val"] for row in said}) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_one_that_is_asked_stops_all_and_another_number_of_processes_goes_on(
+    shared, data, processes
+):
+    folder, config = shared[0] / str(processes), shared[1]
+    for rank in range(processes):
+        said = json.loads((folder / f"said-{rank}.json").read_text())
+        assert said["stopped"] == ["stopped", 10]
+    model, outcome, _ = trained(data, folder / "stopped", config, dtype=torch.float64)
+    assert outcome.state == "done"
+    alone = result(shared, "adamw", 1)
+    torch.testing.assert_close(vector(model), alone, atol=1e-10, rtol=0)
