@@ -1,0 +1,172 @@
+"""What a run takes before it is paid for: parameters, memory, days, money."""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gpt2_tutorial import ledger
+from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.step import flops_per_token
+from gpt2_tutorial.train import PRESETS, TrainConfig
+
+PRICES_SEEN = "third-party pages, April and May 2026; ask for today's price"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What one preset runs on; `share` is the share of the peak that a run is taken to reach."""
+
+    words: str
+    processes: int
+    peak: float  # dense FLOP/s of one device in the format that is used
+    share: float  # model FLOPs utilisation, estimated unless a log says it
+    memory: float  # bytes of one device
+    dollars: float  # per hour, for all devices together
+
+
+MACHINES = {
+    "cpu": Machine("a laptop, two processes", 2, 0.1e12, 0.4, 8e9, 0.0),
+    "t4": Machine("one T4 (16 GB), free in Colab", 1, 65e12, 0.25, 16e9, 0.35),
+    "4090": Machine("one RTX 4090 (24 GB)", 1, 165e12, 0.40, 24e9, 0.45),
+    "1xh100": Machine("one H100 SXM (80 GB)", 1, 989e12, 0.41, 80e9, 3.0),
+    "8xh100": Machine("eight H100 SXM", 8, 989e12, 0.40, 80e9, 23.0),
+    "8xa100": Machine("eight A100 (80 GB)", 8, 312e12, 0.45, 80e9, 14.0),
+    "2x8xh100": Machine("two machines with eight H100 each", 16, 989e12, 0.38, 80e9, 46.0),
+}
+
+
+def parameters(config: TrainConfig) -> int:
+    """Count a model's weights without making them.
+
+    >>> parameters(TrainConfig())
+    124439808
+    """
+    with torch.device("meta"):
+        return sum(p.numel() for p in GPT(config.gpt()).parameters())
+
+
+def memory(config: TrainConfig, machine: Machine) -> dict[str, float]:
+    """Return what one device holds at most, in bytes, part by part.
+
+    Activations are counted for flash attention and bf16 (34 bytes a number of the stream and
+    layer, Korthikanti et al. 2022, without their scores); logits for one chunk of 4,096 tokens.
+
+    >>> parts = memory(TrainConfig(), MACHINES["1xh100"])
+    >>> round(parts["weights"] / 1e6)
+    498
+    """
+    n, wide = parameters(config), config.micro_batch * config.block_size
+    parts = {"weights": 4.0 * n, "gradients": 4.0 * n, "AdamW's two averages": 8.0 * n}
+    parts["activations"] = 34.0 * wide * config.n_embd * config.n_layer
+    parts["one chunk of logits"] = 3 * 4.0 * min(wide, 4096) * config.vocab_size
+    if machine.processes > 1:
+        parts["DDP's buckets"] = 0.0  # the gradients are views of them
+    return parts
+
+
+def measured_share(preset: str) -> float | None:
+    """Return the share of the peak that a committed run reached on this machine, if any did."""
+    try:
+        return ledger.logged("gpu_ladder")["shares"].get(preset)
+    except ValueError:
+        return None
+
+
+def plan(preset: str, config: TrainConfig, dollars: float | None = None) -> dict:
+    """Return the whole sheet for one preset as plain numbers.
+
+    >>> sheet = plan("8xh100", PRESETS["8xh100"])
+    >>> sheet["parameters"], sheet["tokens"], sheet["speed_is"]
+    (124439808, 9999745024, 'estimated')
+    """
+    machine = MACHINES[preset]
+    share = measured_share(preset)
+    per_token = flops_per_token(config.gpt())
+    speed = machine.processes * machine.peak * (share or machine.share) / per_token
+    seconds = config.max_steps * config.batch_tokens / speed
+    price = machine.dollars if dollars is None else dollars
+    parts = memory(config, machine)
+    return {
+        "preset": preset,
+        "machine": machine.words,
+        "parameters": parameters(config),
+        "tokens": config.max_steps * config.batch_tokens,
+        "pieces_per_step": config.pieces(machine.processes),
+        "flops_per_token": per_token,
+        "memory": parts,
+        "memory_total": sum(parts.values()),
+        "memory_there": machine.memory,
+        "tokens_per_s": speed,
+        "speed_is": "measured" if share else "estimated",
+        "step_seconds": config.batch_tokens / speed,
+        "hours": seconds / 3600,
+        "dollars_per_hour": price,
+        "dollars": price * seconds / 3600,
+        "prices": PRICES_SEEN if dollars is None else "yours",
+    }
+
+
+def lines(sheet: dict) -> list[str]:
+    """Return the sheet in words, a line each."""
+    said = [
+        f"{sheet['preset']}: {sheet['machine']}",
+        f"model        {sheet['parameters']:,} parameters",
+        f"data         {sheet['tokens']:,} tokens, {sheet['pieces_per_step']} pieces a step",
+        f"work         {sheet['flops_per_token'] / 1e6:,.1f} million FLOPs a token",
+    ]
+    for part, size in sheet["memory"].items():
+        said.append(f"memory       {size / 1e9:6.2f} GB {part}")
+    fits = "fits" if sheet["memory_total"] < 0.92 * sheet["memory_there"] else "DOES NOT FIT"
+    total, there = sheet["memory_total"] / 1e9, sheet["memory_there"] / 1e9
+    said.append(f"memory       {total:6.2f} GB of {there:.0f} GB in all: {fits} (estimated)")
+    days = sheet["hours"] / 24
+    long = f"{days:.1f} days" if days > 2 else f"{sheet['hours']:.1f} hours"
+    speed = f"{sheet['tokens_per_s']:,.0f} tokens/s"
+    said.append(f"time         {speed}, {sheet['step_seconds']:.2f} s a step: {long}")
+    said.append(f"             ({sheet['speed_is']})")
+    money = f"{sheet['dollars']:,.0f} dollars at {sheet['dollars_per_hour']:.2f} an hour"
+    said.append(f"cost         {money} ({sheet['prices']})")
+    return said
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `gpt2 plan`."""
+    parser.add_argument("--preset", choices=MACHINES, help="one machine (default: all of them)")
+    parser.add_argument("--price", type=float, metavar="DOLLARS", help="per hour, for the machine")
+    parser.add_argument(
+        "--prices", type=Path, metavar="FILE", help='a JSON table: {"8xh100": 23.0, …}'
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what one preset, or each of them, takes."""
+    table = prices(args)
+    names = [args.preset] if args.preset else list(MACHINES)
+    sheets = [plan(name, PRESETS[name], table.get(name)) for name in names]
+    if args.json:
+        print(json.dumps(sheets, indent=1))
+    else:
+        print("\n\n".join("\n".join(lines(sheet)) for sheet in sheets))
+    return 0
+
+
+def prices(args: argparse.Namespace) -> dict[str, float]:
+    """Return the user's own prices, each checked."""
+    table = {}
+    if args.prices is not None:
+        try:
+            table = json.loads(args.prices.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{args.prices} is no table of prices ({error})") from None
+    if args.price is not None:
+        if args.preset is None:
+            raise ValueError("--price is for one machine: say --preset as well")
+        table = {**table, args.preset: args.price}
+    for name, price in table.items():
+        if name not in MACHINES or not isinstance(price, int | float) or not price >= 0:
+            raise ValueError(f"no price: {name!r} costs {price!r}; machines are {list(MACHINES)}")
+    return table
