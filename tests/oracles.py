@@ -63,3 +63,28 @@ def copy_transposed(theirs, ours):
     for seed, (name, parameter) in enumerate(theirs.named_parameters()):
         parameter.data = randn(*parameter.shape, dtype=parameter.dtype, seed=seed) / 10
         mine[name].data = turned(parameter.data).clone()
+
+
+def their_model(dtype=torch.float32, seed=0, spread=0.2, **sizes):
+    """A GPT2LMHeadModel of transformers with random numbers everywhere, biases and norms too."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    drops = dict.fromkeys(("resid_pdrop", "attn_pdrop", "embd_pdrop"), 0.0)
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id"))
+    model = GPT2LMHeadModel(GPT2Config(**sizes, **drops, **ends)).to(dtype)
+    randomise(model, seed, spread)
+    return model.eval()
+
+
+def randomise(model, seed=0, spread=0.2):
+    for offset, parameter in enumerate(model.parameters()):
+        noise = randn(*parameter.shape, dtype=parameter.dtype, seed=1000 * seed + offset)
+        parameter.data.copy_(spread * noise)  # in place, so what is tied stays tied
+
+
+def cross_entropy(logits, targets):
+    """−log softmax at the right answers, by the formula and in float64; logits (…, V)."""
+    logits = logits.double().flatten(0, -2)  # (N, V)
+    logits = logits - logits.detach().amax(-1, keepdim=True)
+    right = logits.gather(-1, targets.flatten()[:, None])
+    return (logits.exp().sum(-1, keepdim=True).log() - right).mean()

@@ -48,8 +48,6 @@ SIZES = {  # the four that OpenAI released in 2019
     "gpt2-xl": GPTConfig(n_layer=48, n_head=25, n_embd=1600),
 }
 
-ID_TYPES = (torch.int64, torch.int32)  # what a table can be asked with
-
 
 def check_ids(
     idx: torch.Tensor,
@@ -61,7 +59,8 @@ def check_ids(
 
     >>> check_ids(torch.tensor([[1, 2]]), None, block_size=8, last_only=True)
     """
-    if idx.dim() != 2 or idx.numel() == 0 or idx.dtype not in ID_TYPES:
+    are_ids = idx.dtype in (torch.int64, torch.int32)
+    if idx.dim() != 2 or idx.numel() == 0 or not are_ids:
         raise ValueError(
             f"idx must be ids (B, T), not {tuple(idx.shape)} of {idx.dtype}"
         )

@@ -1,1 +1,1 @@
-"""What a long run needs and no chapter teaches line by line."""
+"""What the command `gpt2` does: one module for each of its words, none of them taught."""

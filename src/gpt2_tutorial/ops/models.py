@@ -1,0 +1,104 @@
+"""A model by name, together with the tokenizer that belongs to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from gpt2_tutorial import assets
+from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
+from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.pretrained import load_gpt2
+from gpt2_tutorial.text import CharTokenizer
+
+CHARACTERS = "characters.json"
+OURS = "simple-gpt"  # the model of chapter 12, which comes with the package
+
+
+def open_model(
+    name_or_folder: str, device: str | None = None
+) -> tuple[GPT, CharTokenizer | BPETokenizer]:
+    """Load a model and its tokenizer, and see that they fit together.
+
+    >>> import tempfile
+    >>> from gpt2_tutorial.gpt import GPTConfig
+    >>> from gpt2_tutorial.pretrained import save_gpt2
+    >>> folder = tempfile.mkdtemp()
+    >>> save_gpt2(GPT(GPTConfig(8, 2, 1, 1, 12)), folder)
+    >>> _ = Path(folder, CHARACTERS).write_text('["a", "b"]')
+    >>> open_model(folder, "cpu")[1].decode([1, 0])
+    'ba'
+    """
+    if name_or_folder == OURS and not Path(OURS).exists():
+        name_or_folder = str(assets.model_folder(OURS))
+    model = load_gpt2(name_or_folder, device or fastest())
+    tokenizer = tokenizer_of(name_or_folder)
+    known, size = tokenizer.vocab_size, model.config.vocab_size
+    if known != size:
+        kind = "characters" if isinstance(tokenizer, CharTokenizer) else "tokens of GPT-2"
+        raise ValueError(
+            f"{name_or_folder} has {size:,} tokens, and there are {known:,} {kind}: put the "
+            f"{CHARACTERS} that belongs to it beside its weights"
+        )
+    return model, tokenizer
+
+
+def fastest() -> str:
+    """Name the fastest device that is there.
+
+    >>> fastest() in ("cuda", "mps", "cpu")
+    True
+    """
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def tokenizer_of(name_or_folder: str) -> CharTokenizer | BPETokenizer:
+    """Characters where a folder lists them, else GPT-2's tokens.
+
+    >>> tokenizer_of("gpt2").vocab_size
+    50257
+    """
+    file = Path(name_or_folder, CHARACTERS)
+    if not file.exists():
+        return GPT2Tokenizer()
+    try:
+        characters = json.loads(file.read_text(encoding="utf-8"))
+        if not (isinstance(characters, list) and characters):
+            raise ValueError("it is no list")
+        tokenizer = CharTokenizer("".join(characters))
+        if tokenizer.characters != characters:
+            raise ValueError("its characters do not stand there once each, in sorted order")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{file} is no list of characters: {error}") from None
+    return tokenizer
+
+
+def start_of(tokenizer: CharTokenizer | BPETokenizer) -> list[int]:
+    """Give a model something to begin after: end-of-text, or for characters a new line.
+
+    >>> start_of(CharTokenizer("a\\n"))
+    [0]
+    """
+    if isinstance(tokenizer, CharTokenizer):
+        return tokenizer.encode("\n")
+    return list(tokenizer.special_tokens.values())[:1]
+
+
+def read_utf8(data: bytes, name: str) -> str:
+    """Decode a text, or say where it is none.
+
+    >>> read_utf8("é".encode(), "a.txt")
+    'é'
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{name} is no UTF-8: byte {error.start:,}, in line {line:,}, is "
+            f"0x{data[error.start]:02x}; save it as UTF-8"
+        ) from None
