@@ -2,8 +2,8 @@
 
     torchrun --standalone --nproc_per_node=2 launch/train_gpt2.py --preset cpu
 
-The same command goes on where a run was stopped. This file is exported from the book's
-last notebook by `make export`: change it there.
+The same command goes on where a run was stopped. This file is exported from
+notebooks/16_ddp.ipynb by `make export`: change it there.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from gpt2_tutorial import train
 from gpt2_tutorial.bpe import GPT2Tokenizer
 from gpt2_tutorial.checkpoint import CheckpointError
 from gpt2_tutorial.distributed import any_rank, setup, teardown
@@ -26,6 +25,7 @@ from gpt2_tutorial.pretrained import save_gpt2
 from gpt2_tutorial.shards import ShardError, ShardLoader, write_shards
 from gpt2_tutorial.step import NonFiniteError
 from gpt2_tutorial.text import CharTokenizer, load_shakespeare
+from gpt2_tutorial.train import PRESETS, TrainConfig, fit
 
 # What went wrong → what a launcher is told: try again, or do not (launch/run.sh).
 CODES = {
@@ -35,33 +35,34 @@ CODES = {
     NonFiniteError: run_folder.NON_FINITE,
     ValueError: run_folder.BAD_CONFIG,
 }
-CODE_OF = {"done": run_folder.DONE, "stopped": run_folder.STOPPED, "failed": run_folder.NON_FINITE}
+CODE_OF = {"done": run_folder.DONE, "stopped": run_folder.STOPPED}
+CODE_OF["failed"] = run_folder.NON_FINITE
 
 
 def parsed(argv):
-    """The command line: a preset, folders, and any field of TrainConfig by its name."""
-    parser = argparse.ArgumentParser(prog="train_gpt2", description=__doc__.splitlines()[0])
+    """The command line: a preset, folders, and any field of TrainConfig."""
+    parser = argparse.ArgumentParser("train_gpt2", description="Train GPT-2.")
     add = parser.add_argument
-    add("--preset", choices=train.PRESETS, default="cpu", help="the machine (default: cpu)")
-    add("--data", type=Path, help="what `gpt2 prepare` wrote; cpu makes its own Shakespeare")
+    add("--preset", choices=PRESETS, default="cpu", help="default: cpu")
+    add("--data", type=Path, help="what `gpt2 prepare` wrote; cpu makes its own")
     add("--out", type=Path, default=Path("runs/gpt2"), help="default: %(default)s")
-    add("--device", choices=("cuda", "cpu"), help="default: a GPU where there is one")
-    for field in fields(train.TrainConfig):
+    add("--device", choices=("cuda", "cpu"), help="default: a GPU if there is one")
+    for field in fields(TrainConfig):
         yes_no = {"action": argparse.BooleanOptionalAction}
         how = yes_no if field.type is bool else {"type": field.type}
-        add("--" + field.name.replace("_", "-"), default=None, help="see TrainConfig", **how)
+        add("--" + field.name.replace("_", "-"), help="see TrainConfig", **how)
     return parser.parse_args(argv)
 
 
 def configured(args):
     """The preset, with what the command line changes."""
-    given = {field.name: getattr(args, field.name) for field in fields(train.TrainConfig)}
-    given = {name: value for name, value in given.items() if value is not None}
-    return replace(train.PRESETS[args.preset], **given)
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    names = given.keys() & {field.name for field in fields(TrainConfig)}
+    return replace(PRESETS[args.preset], **{name: given[name] for name in names})
 
 
 def prepared(args, ranks):
-    """The folder of shards and its tokenizer; tiny Shakespeare is written when asked."""
+    """The folder of shards and its tokenizer; cpu writes tiny Shakespeare."""
     if args.data is not None:
         return args.data, GPT2Tokenizer()
     if args.preset != "cpu":
@@ -69,13 +70,23 @@ def prepared(args, ranks):
     folder, text = args.out / "data", load_shakespeare()
     tokenizer = CharTokenizer(text)
     if ranks.is_first:
-        newline = tokenizer.encode("\n")[0]
-        write_shards(text.split("\n\n"), tokenizer, folder, end_of_text=newline, val_every=10)
+        speeches, end = text.split("\n\n"), tokenizer.encode("\n")[0]
+        write_shards(speeches, tokenizer, folder, end_of_text=end, val_every=10)
     any_rank(False)  # the others wait here until it is written
     return folder, tokenizer
 
 
-def watcher(args, ranks, tokenizer):
+def loaders(args, config, ranks):
+    """This rank's share of both splits, and the tokenizer that wrote them."""
+    data, tokenizer = prepared(args, ranks)
+    place = (ranks.rank, ranks.world_size, config.seed)
+    place = (config.micro_batch, config.block_size, *place)
+    train = ShardLoader(data, "train", *place, tokenizer=tokenizer, prefetch=True)
+    val = ShardLoader(data, "val", *place, tokenizer=tokenizer)
+    return train, val, tokenizer
+
+
+def watcher(ranks, tokenizer):
     """What is looked at beside the loss: a few lines that the model writes."""
 
     def look(run, poll):
@@ -88,36 +99,32 @@ def watcher(args, ranks, tokenizer):
     return look
 
 
-def trained(args, config, ranks, folder, stop):
+def tell(row):
+    """One line a step for whoever watches."""
+    words = [f"{key} {row[key]:.4g}" for key in row if isinstance(row[key], float)]
+    print(f"step {row['step']:>6} · " + " · ".join(words), flush=True)
+
+
+def trained_model(args, config, ranks, folder, stop):
     """Build everything, train, and leave the model in Hugging Face's layout."""
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
-    data, tokenizer = prepared(args, ranks)
-    place = (config.micro_batch, config.block_size, ranks.rank, ranks.world_size, config.seed)
-    loader = ShardLoader(data, "train", *place, tokenizer=tokenizer, prefetch=True)
-    val_loader = ShardLoader(data, "val", *place, tokenizer=tokenizer)
+    loader, val_loader, tokenizer = loaders(args, config, ranks)
     torch.manual_seed(config.seed)
     model = GPT(config.gpt())
-    outcome = train.fit(
-        model,
-        loader,
-        config,
-        folder=args.out / "checkpoints",
-        ranks=ranks,
-        val_loader=val_loader,
-        log=folder.log if folder else lambda row: None,
-        asked_to_stop=stop,
-        look=watcher(args, ranks, tokenizer),
-    )
+    rest = {"ranks": ranks, "val_loader": val_loader, "asked_to_stop": stop}
+    rest["look"] = watcher(ranks, tokenizer)
+    rest["log"] = folder.log if folder else lambda row: None
+    outcome = fit(model, loader, config, folder=args.out / "checkpoints", **rest)
     if outcome.state == "done" and ranks.is_first:
         save_gpt2(model, args.out / "model")
         if isinstance(tokenizer, CharTokenizer):
-            letters = json.dumps(tokenizer.characters, ensure_ascii=False)
-            (args.out / "model" / "characters.json").write_text(letters, encoding="utf-8")
+            letters = args.out / "model" / "characters.json"
+            letters.write_text(json.dumps(tokenizer.characters), encoding="utf-8")
     return outcome
 
 
 def main(argv=None):
-    """Train, and say how it ended: in words, in the status file, and as exit code."""
+    """Train, and say how it ended: in words, in a file, and as exit code."""
     args = parsed(argv)
     ranks, folder = setup(args.device), None
     with Stop() as stop:
@@ -125,10 +132,10 @@ def main(argv=None):
             if ranks.is_first:
                 folder = run_folder.RunFolder(args.out, also=tell).__enter__()
                 folder.begin()
-            outcome = trained(args, configured(args), ranks, folder, stop)
-            code, reason, step = CODE_OF[outcome.state], outcome.reason, outcome.step
+            end = trained_model(args, configured(args), ranks, folder, stop)
+            code, reason, step = CODE_OF[end.state], end.reason, end.step
         except tuple(CODES) as error:
-            code = next(code for kind, code in CODES.items() if isinstance(error, kind))
+            code = next(CODES[kind] for kind in CODES if isinstance(error, kind))
             reason, step = str(error), -1
     if ranks.is_first:
         print(f"{run_folder.WORDS[code]}: {reason}", file=sys.stderr)
@@ -139,11 +146,5 @@ def main(argv=None):
     return code
 
 
-def tell(row):
-    """One line a step for whoever watches."""
-    words = [f"{name} {value:.4g}" for name, value in row.items() if isinstance(value, float)]
-    print(f"step {row['step']:>6} · " + " · ".join(words), flush=True)
-
-
-if __name__ == "__main__":
+if __name__ == "__main__" and "__file__" in globals():
     sys.exit(main())

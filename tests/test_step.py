@@ -84,6 +84,21 @@ def test_bf16_loss_is_near_and_its_gradient_is_float32():
     assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
 
 
+def test_float16_keeps_the_slopes_of_unlikely_tokens():
+    """p / N is below float16's smallest number: who divides before rounding loses all but −1."""
+    N, V = 4096, 2048
+    torch.manual_seed(0)
+    x, table = torch.randn(N, 4), 0.1 * torch.randn(V, 4)
+    targets = torch.randint(V, (N,))
+    exact, rounded = (
+        torch.autograd.grad(ChunkedLoss.apply(a, b, targets, 512, dtype, V), [a, b])
+        for dtype in (torch.float32, torch.float16)
+        for a, b in [(x.clone().requires_grad_(), table.clone().requires_grad_())]
+    )
+    for one, other in zip(exact, rounded, strict=True):
+        assert (one - other).norm() < 0.01 * one.norm()
+
+
 def test_hidden_states_are_what_the_head_reads():
     model = model_of()
     logits = model.lm_head(hidden_states(model, ids(2, 8)))

@@ -8,6 +8,7 @@ Needs nothing but Python 3.11: the first step makes the environment that the oth
     python3 tools/steps.py measure   accept what the last build measured
     python3 tools/steps.py serve     show the built site on localhost
     python3 tools/steps.py student   write the notebooks without their solutions
+    python3 tools/steps.py export    write launch/train_gpt2.py from the last notebook
     python3 tools/steps.py report    show how the chapters read: sentences, words, counts
     python3 tools/steps.py solved    run every notebook with its solutions put in
     python3 tools/steps.py oldest    unit tests with the oldest versions that we promise
@@ -152,6 +153,11 @@ def student() -> None:
     run("student", sys.executable, "tools/editions.py", "student")
 
 
+def export() -> None:
+    """Write the script that people launch; a test holds the committed one against it."""
+    run("export", sys.executable, "tools/export.py")
+
+
 def report() -> None:
     """Show how the chapters read; this never fails, it is for the writer to judge."""
     run("report", sys.executable, "tools/style_report.py")
@@ -253,6 +259,7 @@ GOALS = {
     "serve": [serve],
     "student": [student],
     "solved": [setup, solved],
+    "export": [export],
     "report": [report],
     "oldest": [oldest],
     "newest": [newest],

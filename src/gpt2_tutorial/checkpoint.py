@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 FORMAT = 1  # a later reader must know what it reads
 MANIFEST, STATE = "manifest.json", "state.json"
+_STRANGE = (ValueError, KeyError, TypeError, AttributeError)  # JSON of other people
 
 
 class CheckpointError(RuntimeError):
@@ -45,7 +46,7 @@ def save(
         raise ValueError(f"need step ≥ 0 and keep ≥ 1, not {step} and {keep}")
     folder = Path(folder)
     final = folder / f"step_{step:08d}"
-    if final.is_dir() and flaw(final) is None:
+    if flaw(final) is None:
         return final  # the same run at the same step: the same bits
     aside = folder / f".{final.name}.{uuid.uuid4().hex}.part"
     try:
@@ -91,7 +92,7 @@ def flaw(path: str | Path) -> str | None:
                 return f"{name} is not what was written"
     except OSError as error:
         return f"{error.filename} cannot be read ({error.strerror})"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _STRANGE:
         return f"{MANIFEST} is damaged"
     return None
 
@@ -127,14 +128,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]
             part: _read_part(path, part, tree, device)
             for part, tree in described.items()
         }
-    except (
-        OSError,
-        SafetensorError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ):
+    except (OSError, SafetensorError, *_STRANGE):
         raise CheckpointError(
             f"{path} was not written by `checkpoint.save`"
         ) from None

@@ -100,95 +100,41 @@ def from_all_ranks(value: torch.Tensor) -> list[torch.Tensor]:
     return values
 
 
-class HandmadeDDP(nn.Module):
-    """Equal weights at the start, equal gradients after every backward.
-
-    >>> model = HandmadeDDP(nn.Linear(3, 2))
-    >>> model(torch.ones(1, 3)).sum().backward()
-    >>> model.finish()  # alone, there is nobody to wait for
-    """
-
-    def __init__(self, module: nn.Module, bucket_mb: float = 25):
-        super().__init__()
-        self.module, self.sync, self.waiting = module, True, []
-        for tensor in [*module.parameters(), *module.buffers()]:
-            if dist.is_initialized():
-                dist.broadcast(tensor.data, src=0)  # rank 0's weights for all
-        self.buckets = make_buckets(module, bucket_mb)
-        for bucket in self.buckets:
-            bucket.missing = len(bucket.parameters)
-            for parameter in bucket.parameters:
-                parameter.register_post_accumulate_grad_hook(self._ready(bucket))
-
-    def forward(self, *args, **kwargs):
-        return self.module(*args, **kwargs)
-
-    def _ready(self, bucket: "Bucket"):
-        def hook(parameter: nn.Parameter) -> None:
-            if not self.sync:
-                return
-            bucket.missing -= 1
-            if bucket.missing == 0 and dist.is_initialized():
-                # The sum travels while backward works on the layers below.
-                bucket.flat = torch.cat(
-                    [p.grad.flatten() for p in bucket.parameters]
-                )
-                self.waiting.append(dist.all_reduce(bucket.flat, async_op=True))
-
-        return hook
-
-    def finish(self) -> None:
-        """Wait for all sums, and put their means where the gradients were."""
-        for bucket in self.buckets:
-            if bucket.missing:
-                raise RuntimeError(
-                    f"{bucket.missing} of a bucket's {len(bucket.parameters)} "
-                    "gradients never came: call finish() after a backward that "
-                    "reaches every parameter"
-                )
-        for work in self.waiting:
-            work.wait()
-        for bucket in self.buckets:
-            bucket.missing = len(bucket.parameters)
-            bucket.share_out()
-        self.waiting.clear()
-
-    @contextmanager
-    def no_sync(self) -> Iterator[None]:
-        """Collect gradients in here without telling the others."""
-        self.sync = False
-        try:
-            yield
-        finally:
-            self.sync = True
-
-
 class Bucket:
     """Some parameters whose gradients travel together.
 
     >>> bucket = Bucket([nn.Parameter(torch.ones(2))])
-    >>> bucket.size
-    8
+    >>> bucket.missing, bucket.size  # gradients, bytes
+    (1, 8)
     """
 
     def __init__(self, parameters: list[nn.Parameter]):
-        self.parameters, self.missing = parameters, 0
+        self.parameters, self.missing = parameters, len(parameters)
         self.flat: torch.Tensor | None = None
+        self.size = sum(p.numel() * p.element_size() for p in parameters)
 
-    @property
-    def size(self) -> int:
-        return sum(p.numel() * p.element_size() for p in self.parameters)
+    def one_more(self) -> None:
+        """One gradient is there; when all are, their sum sets out at once."""
+        self.missing -= 1
+        if self.missing == 0 and dist.is_initialized():
+            self.flat = torch.cat([p.grad.flatten() for p in self.parameters])
+            self.work = dist.all_reduce(self.flat, async_op=True)
 
     def share_out(self) -> None:
-        """Cut the summed vector into gradients again, each divided by the ranks."""
+        """Wait for the sum; put its mean where the gradients were."""
+        count = len(self.parameters)
+        if self.missing != 0:
+            raise RuntimeError(
+                f"{count - self.missing} gradients came for a bucket of {count}: "
+                "call finish() once after a backward that reaches every parameter"
+            )
+        self.missing = count
         if self.flat is None:
-            return
-        self.flat /= dist.get_world_size()
-        for p, part in zip(
-            self.parameters,
-            self.flat.split([p.numel() for p in self.parameters]),
-            strict=True,
-        ):
+            return  # alone: the gradient is the mean already
+        self.work.wait()
+        mean = self.flat / dist.get_world_size()
+        parts = mean.split([p.numel() for p in self.parameters])
+        for p, part in zip(self.parameters, parts, strict=True):
             p.grad.copy_(part.view_as(p.grad))
         self.flat = None
 
@@ -201,12 +147,53 @@ def make_buckets(module: nn.Module, bucket_mb: float) -> list[Bucket]:
     """
     if bucket_mb <= 0:
         raise ValueError(f"bucket_mb must be above 0, not {bucket_mb}")
-    buckets: list[Bucket] = []
+    filled: list[list[nn.Parameter]] = [[]]
     for parameter in reversed([p for p in module.parameters() if p.requires_grad]):
-        if not buckets or buckets[-1].size >= bucket_mb * 2**20:
-            buckets.append(Bucket([]))
-        buckets[-1].parameters.append(parameter)
-    return buckets
+        if Bucket(filled[-1]).size >= bucket_mb * 2**20:
+            filled.append([])
+        filled[-1].append(parameter)
+    return [Bucket(parameters) for parameters in filled if parameters]
+
+
+class HandmadeDDP(nn.Module):
+    """Equal weights at the start, equal gradients after every backward.
+
+    >>> model = HandmadeDDP(nn.Linear(3, 2))
+    >>> model(torch.ones(1, 3)).sum().backward()
+    >>> model.finish()  # alone, there is nobody to wait for
+    """
+
+    def __init__(self, module: nn.Module, bucket_mb: float = 25):
+        super().__init__()
+        self.module, self.sync = module, True
+        for tensor in [*module.parameters(), *module.buffers()]:
+            if dist.is_initialized():
+                dist.broadcast(tensor.data, src=0)  # rank 0's weights for all
+        self.buckets = make_buckets(module, bucket_mb)
+        for bucket in self.buckets:
+            for parameter in bucket.parameters:
+                parameter.register_post_accumulate_grad_hook(self._hook_of(bucket))
+
+    def _hook_of(self, bucket: Bucket):
+        """What backward calls as soon as a parameter's gradient is complete."""
+        return lambda parameter: bucket.one_more() if self.sync else None
+
+    def forward(self, *args, **kwargs):
+        return self.module(*args, **kwargs)
+
+    def finish(self) -> None:
+        """Wait until the gradients are the means of all processes."""
+        for bucket in self.buckets:
+            bucket.share_out()
+
+    @contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Collect gradients in here without telling the others."""
+        self.sync = False
+        try:
+            yield
+        finally:
+            self.sync = True
 
 
 def _from_environment() -> tuple[int, int, int]:

@@ -27,24 +27,18 @@ def choose_precision(device: str | torch.device, wish: str = "auto") -> Precisio
     >>> choose_precision("cpu", "fp32").dtype
     torch.float32
     """
-    device = torch.device(device)
-    all_of_them = {
-        "fp32": Precision("fp32", torch.float32, False, "asked for"),
-        "bf16": Precision("bf16", torch.bfloat16, False, "asked for"),
-        "fp16": Precision("fp16", torch.float16, True, "asked for"),
-    }
-    if wish != "auto":
-        if wish not in all_of_them:
-            raise ValueError(
-                f"precision must be auto, fp32, bf16 or fp16, not {wish!r}"
-            )
-        return all_of_them[wish]
-    if device.type != "cuda":
-        return all_of_them["fp32"]._replace(reason="no GPU")
-    # A T4 says that it knows bf16, and emulates it: ask for the generation.
-    if torch.cuda.get_device_capability(device) >= (8, 0):
-        return all_of_them["bf16"]._replace(reason="this GPU computes in it")
-    return all_of_them["fp16"]._replace(reason="this GPU only emulates bf16")
+    formats = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    reason = "asked for"
+    if wish == "auto":
+        wish, reason = "fp32", "no GPU"
+        if torch.device(device).type == "cuda":
+            # A T4 says that it knows bf16, and emulates it: ask for the generation.
+            real = torch.cuda.get_device_capability(device) >= (8, 0)
+            wish = "bf16" if real else "fp16"
+            reason = "this GPU computes in it" if real else "it emulates bf16"
+    if wish not in formats:
+        raise ValueError(f"precision is auto, fp32, bf16 or fp16, not {wish!r}")
+    return Precision(wish, formats[wish], wish == "fp16", reason)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
@@ -105,27 +99,25 @@ class ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, table, targets, chunk, dtype, padded):
         low = F.pad(table.to(dtype), (0, 0, 0, padded - len(table)))  # (V', C)
-        total, dx, dlow = (
-            0,
-            torch.empty_like(x),
-            torch.zeros_like(low, dtype=x.dtype),
-        )
+        dx, dlow = torch.empty_like(x), torch.zeros_like(low, dtype=x.dtype)
+        total = 0
         for start in range(0, len(x), chunk):
             here = slice(start, start + chunk)
             rows = x[here].to(dtype)  # (N, C)
             loss, slope = nats_and_slope(rows @ low.T, targets[here], len(table))
-            slope = (slope / len(x)).to(dtype)  # (N, V')
+            total = total + loss
             if any(ctx.needs_input_grad):
+                slope = slope.to(dtype)  # (N, V'), undivided: fp16 would lose it
                 dx[here] = slope @ low
                 dlow += slope.T @ rows
-            total = total + loss
         ctx.save_for_backward(dx, dlow[: len(table)])
         return total / len(x)
 
     @staticmethod
     def backward(ctx, slope):
         dx, dtable = ctx.saved_tensors
-        return dx * slope, dtable * slope, None, None, None, None
+        share = slope / len(dx)  # the loss is a mean
+        return dx * share, dtable * share, None, None, None, None
 
 
 def chunked_loss(
@@ -147,13 +139,10 @@ def chunked_loss(
         )
     x, table = hidden_states(model, idx).flatten(0, 1), model.lm_head.weight
     if not torch.is_grad_enabled():
-        table = table.detach()  # then nothing asks for a slope, and none is computed
-    kind = x.device.type
-    dtype = (
-        torch.get_autocast_dtype(kind)
-        if torch.is_autocast_enabled(kind)
-        else x.dtype
-    )
+        table = table.detach()  # so that nobody asks for its slope
+    kind, dtype = x.device.type, x.dtype
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
     # Tensor cores work in tiles: 50,257 rows take longer than 50,304.
     padded = -(-len(table) // 128) * 128 if kind == "cuda" else len(table)
     return ChunkedLoss.apply(x, table, targets.flatten(), chunk, dtype, padded)
@@ -185,9 +174,7 @@ def flops_per_token(config: GPTConfig) -> int:
     """
     C, L, T = config.n_embd, config.n_layer, config.block_size
     weights = 12 * L * C * C + config.vocab_size * C  # those of all matrix products
-    return (
-        6 * weights + 12 * L * C * T
-    )  # forward 2, backward 4; then scores and mixes
+    return 6 * weights + 12 * L * C * T  # and the scores and mixes of attention
 
 
 class NonFiniteError(RuntimeError):
@@ -265,10 +252,8 @@ def apply_gradient(
     >>> apply_gradient(torch.optim.SGD([w], lr=0.1), torch.tensor(0.0), None)
     """
     if scaler is not None:
-        scaler.step(
-            optimizer
-        )  # leaves out a step that overflowed, then scales less
-        scaler.update()
+        scaler.step(optimizer)  # leaves out a step that overflowed …
+        scaler.update()  # … and scales less from now on
         if scaler.get_scale() < 1:
             raise NonFiniteError("fp16 overflows however little the loss is scaled")
     elif torch.isfinite(norm):

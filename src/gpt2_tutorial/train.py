@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from gpt2_tutorial import checkpoint
+from gpt2_tutorial.checkpoint import CheckpointError
 from gpt2_tutorial.distributed import (
     Ranks,
     any_rank,
@@ -38,8 +39,9 @@ from gpt2_tutorial.step import (
 class TrainConfig:
     """Everything that decides a run; as given, GPT-2's 124M on 10B tokens.
 
-    >>> TrainConfig(micro_batch=32).pieces(world_size=8)
-    2
+    >>> config = TrainConfig(micro_batch=32)
+    >>> config.pieces(world_size=8), config.lr(715), config.gpt() == GPTConfig()
+    (2, 0.0006, True)
     """
 
     # the model: nanoGPT's names, GPT-2's numbers (Radford et al. 2019, Table 2)
@@ -61,87 +63,63 @@ class TrainConfig:
     warmup_steps: int = 715  # times batch_tokens: 375 million
     max_lr: float = 6e-4  # Table 2.1
     min_lr: float = 6e-5
-    seed: int = 1337
+    seed: int = 1337  # nanoGPT's
     # how it is computed: the same numbers but for rounding
     precision: str = "auto"
-    compile: bool = (
-        False  # a minute at the start, then about twice as fast on a GPU
-    )
-    # how often something else happens, in steps
+    compile: bool = False  # a minute of waiting, then about twice as fast on a GPU
+    # how often something else happens, in steps (250 and 20: build-nanogpt's)
     eval_every: int = 250
     eval_batches: int = 20
     save_every: int = 250  # what a kill may cost at most
     keep: int = 2  # one that is being replaced, and one that is surely whole
 
     def __post_init__(self):
-        self.gpt(), self.lr(0)  # each refuses what makes no sense to it
-        for name, value in asdict(self).items():
-            if isinstance(value, int | float) and not (
-                value >= 0 and value < math.inf
-            ):
-                raise ValueError(f"{name} must be 0 or more, not {value}")
-        for name in (
-            "micro_batch",
-            "batch_tokens",
-            "max_steps",
-            "eval_every",
-            "save_every",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
-                )
+        _refuse_nonsense(self)
 
     def gpt(self) -> GPTConfig:
-        """The model's part of it.
-
-        >>> TrainConfig().gpt() == GPTConfig()
-        True
-        """
-        names = (
-            "block_size",
-            "vocab_size",
-            "n_layer",
-            "n_head",
-            "n_embd",
-            "dropout",
-        )
+        """The model's part of it."""
+        names = {field.name for field in fields(GPTConfig)} & vars(self).keys()
         return GPTConfig(**{name: getattr(self, name) for name in names})
 
     def pieces(self, world_size: int) -> int:
-        """How many micro-batches each process works through for one step.
-
-        >>> TrainConfig().pieces(world_size=1)
-        32
-        """
+        """How many micro-batches each process works through for one step."""
         at_once = self.micro_batch * self.block_size * world_size
         if self.batch_tokens % at_once:
-            near = max(self.batch_tokens // at_once, 1) * at_once
-            raise ValueError(
-                f"batch_tokens={self.batch_tokens:,} cannot be cut into pieces of "
-                f"{at_once:,} tokens (micro_batch {self.micro_batch} × block_size "
-                f"{self.block_size} × {world_size} processes): take "
-                f"{near:,}, or another micro_batch"
-            )
+            raise ValueError(_uneven(self, world_size))
         return self.batch_tokens // at_once
 
     def lr(self, step: int) -> float:
-        """The learning rate of this step.
+        """The learning rate of this step."""
+        names = ("max_lr", "min_lr", "warmup_steps", "max_steps")
+        plan = {name: getattr(self, name) for name in names}
+        return cosine_with_warmup(step, **plan)
 
-        >>> TrainConfig().lr(715)
-        0.0006
-        """
-        return cosine_with_warmup(
-            step,
-            max_lr=self.max_lr,
-            min_lr=self.min_lr,
-            warmup_steps=self.warmup_steps,
-            max_steps=self.max_steps,
-        )
+
+def _refuse_nonsense(config: TrainConfig) -> None:
+    config.gpt(), config.lr(0)  # each refuses what makes no sense to it
+    for name, value in asdict(config).items():
+        if isinstance(value, int | float) and not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be 0 or more, not {value}")
+    at_least_1 = ("micro_batch", "batch_tokens", "max_steps")
+    for name in (*at_least_1, "eval_every", "save_every"):
+        value = getattr(config, name)
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def _uneven(config: TrainConfig, world_size: int) -> str:
+    at_once = config.micro_batch * config.block_size * world_size
+    near = max(config.batch_tokens // at_once, 1) * at_once
+    return (
+        f"batch_tokens={config.batch_tokens:,} cannot be cut into pieces of "
+        f"{at_once:,} tokens (micro_batch {config.micro_batch} × block_size "
+        f"{config.block_size} × {world_size} processes): take "
+        f"{near:,}, or another micro_batch"
+    )
 
 
 PRESETS = {  # one per machine; ops/plan.py tells what each takes and costs
-    "cpu": TrainConfig(
+    "cpu": TrainConfig(  # the shape of nanoGPT's quick start without a GPU
         block_size=64,
         vocab_size=65,
         n_layer=4,
@@ -168,6 +146,7 @@ PRESETS = {  # one per machine; ops/plan.py tells what each takes and costs
 # what may differ when a run goes on: it changes rounding or pictures, not the run
 MAY_CHANGE = ("micro_batch", "precision", "compile", "keep")
 MAY_CHANGE += ("eval_every", "eval_batches", "save_every")
+SO_FAR = ("step", "looked_at", "val", "best", "best_step")
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 
 
@@ -200,32 +179,8 @@ class Outcome(NamedTuple):
     reason: str
 
 
-class Run:
-    """All that changes while a run goes on: it can be saved and taken back."""
-
-    def __init__(
-        self, model: GPT, loader: Loader, config: TrainConfig, ranks: Ranks
-    ):
-        self.model, self.loader = model.to(ranks.device), loader
-        self.config, self.ranks = config, ranks
-        self.step, self.looked_at = 0, -1
-        self.val, self.best, self.best_step = math.inf, math.inf, -1
-        self.pieces = config.pieces(ranks.world_size)
-        self.precision = choose_precision(ranks.device, config.precision)
-        self.optimizer = torch.optim.AdamW(
-            param_groups(self.model, config.weight_decay),
-            lr=config.max_lr,
-            betas=(config.beta1, config.beta2),
-            fused=ranks.device.type
-            in ("cuda", "cpu"),  # chapter 04's, in one kernel
-        )
-        self.scaler = (
-            torch.amp.GradScaler(ranks.device.type)
-            if self.precision.scaled
-            else None
-        )
-        self.losses = wrap(LossModel(self.model), config, ranks)
-        self.before = self.position()
+class Resumable:
+    """What a checkpoint holds of a run, and how a run is put back there."""
 
     def position(self) -> dict[str, Any]:
         """Where loader and dice stand: what a step that is broken off moves."""
@@ -233,21 +188,18 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """Everything a checkpoint must hold; all processes call this together."""
+        so_far = {name: getattr(self, name) for name in SO_FAR}
+        so_far |= {
+            "config": asdict(self.config),
+            "threads": torch.get_num_threads(),
+        }
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "loader": self.loader.state_dict(),
             "rng": {"of_ranks": from_all_ranks(dice(self.ranks))},
-            "run": {
-                "step": self.step,
-                "looked_at": self.looked_at,
-                "val": self.val,
-                "best": self.best,
-                "best_step": self.best_step,
-                "config": asdict(self.config),
-                "threads": torch.get_num_threads(),
-            },
+            "run": so_far,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -261,7 +213,7 @@ class Run:
         of_ranks = state["rng"]["of_ranks"]
         if self.ranks.rank < len(of_ranks):
             set_dice(of_ranks[self.ranks.rank], self.ranks)
-        for name in ("step", "looked_at", "val", "best", "best_step"):
+        for name in SO_FAR:
             setattr(self, name, state["run"][name])
         self.before = self.position()
 
@@ -271,7 +223,43 @@ class Run:
         self.loader.load_state_dict(self.before["loader"])
         set_dice(self.before["rng"], self.ranks)
 
-    def take_step(self, poll: Callable[[], None]):
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint, once for all; if that fails, it fails for all."""
+        state, problem, config = self.state(), "", self.config
+        keep = {"keep": config.keep, "keep_also": {self.best_step}}
+        if self.ranks.is_first:
+            try:
+                checkpoint.save(folder, self.step, state, **keep)
+            except CheckpointError as error:
+                problem = str(error)
+        if any_rank(problem != ""):  # the others wait here for rank 0
+            raise CheckpointError(problem or "rank 0 could not save")
+
+
+class Run(Resumable):
+    """One training: the model and all that changes while it goes on."""
+
+    def __init__(
+        self, model: GPT, loader: Loader, config: TrainConfig, ranks: Ranks
+    ):
+        self.model, self.loader = model.to(ranks.device), loader
+        self.config, self.ranks = config, ranks
+        self.step, self.looked_at = 0, -1
+        self.val, self.best, self.best_step = math.inf, math.inf, -1
+        self.pieces = config.pieces(ranks.world_size)
+        self.precision = choose_precision(ranks.device, config.precision)
+        kind = ranks.device.type
+        self.scaler = torch.amp.GradScaler(kind) if self.precision.scaled else None
+        self.optimizer = torch.optim.AdamW(
+            param_groups(self.model, config.weight_decay),
+            lr=config.max_lr,
+            betas=(config.beta1, config.beta2),
+            fused=kind in ("cuda", "cpu"),  # chapter 04's, in one kernel
+        )
+        self.losses = wrap(LossModel(self.model), config, ranks)
+        self.before = self.position()
+
+    def take_step(self, poll: Callable[[], None]) -> tuple[float, float, float]:
         """One step, on `batch_tokens` tokens of all processes together."""
         lr = self.config.lr(self.step)
         for group in self.optimizer.param_groups:
@@ -294,25 +282,6 @@ class Run:
             poll()
             x, y = self.loader.next_batch()
             yield to_device(x, self.ranks.device), to_device(y, self.ranks.device)
-
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint, once for all; if that fails, it fails for all."""
-        state, problem = self.state(), None
-        if self.ranks.is_first:
-            try:
-                checkpoint.save(
-                    folder,
-                    self.step,
-                    state,
-                    keep=self.config.keep,
-                    keep_also={self.best_step},
-                )
-            except checkpoint.CheckpointError as error:
-                problem = error
-        if any_rank(
-            problem is not None
-        ):  # the others wait here until it is written
-            raise problem or checkpoint.CheckpointError("rank 0 could not save")
 
 
 def wrap(losses: nn.Module, config: TrainConfig, ranks: Ranks) -> nn.Module:
@@ -416,9 +385,7 @@ def fit(
     val_loader: Loader | None = None,
     log: Callable[[dict[str, Any]], None] = lambda row: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
-    look: Callable[
-        [Run, Callable[[], None]], dict[str, Any]
-    ] = lambda run, poll: {},
+    look: Callable[[Run, Callable], dict[str, Any]] = lambda run, poll: {},
 ) -> Outcome:
     """Train until all steps are done or one asks for an end; go on if begun."""
 

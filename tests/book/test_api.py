@@ -25,6 +25,13 @@ TAUGHT = (
     "bpe",
     "attention",
     "block",
+    "gpt",
+    "pretrained",
+    "simple",
+    "generate",
+    "evaluate",
+    "distributed",
+    "train",
 )
 AROUND = ("assets", "scoreboard", "ladder", "probes", "ledger", "checks")
 ENTRY = re.compile(r"\.\. (?:auto(?:function|class|method)|py:data):: (\w+)")
@@ -134,6 +141,8 @@ def test_what_a_function_raises_is_found_in_its_source():
 def test_a_taught_function_names_the_arguments_that_it_explains(name):
     """A `:param x:` of the page must be an argument of the code."""
     thing = resolved(name)
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        return  # it takes a message
     known = set(inspect.signature(thing).parameters)
     said = set(re.findall(r":param (\w+):", ENTRIES[name]))
     assert said <= known

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
+import shlex
 
 import pytest
+import torch
 from serving import ROOT
 
+from gpt2_tutorial import assets, cli
+from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.pretrained import save_gpt2
+
 PAGE = (ROOT / "book" / "toolbox.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^```sh\n(.*?)\n```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 SETUP, *BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -36,3 +44,45 @@ def test_each_is_one_line_with_something_to_see(block):
 def test_a_wrong_output_would_be_found():
     test = doctest.DocTest(examples(">>> 1 + 1\n3\n"), {}, "wrong", None, 0, None)
     assert doctest.DocTestRunner(verbose=False).run(test, out=lambda text: None).failed == 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder where the names on the page are small models and a small play."""
+    folder = tmp_path_factory.mktemp("here")
+    play = "ROMEO:\nIt is the east.\n\nJULIET:\nAy me.\n"
+    characters = sorted(set(play))
+    for name, size in (("gpt2", 50257), ("simple-gpt", len(characters))):
+        torch.manual_seed(1)
+        save_gpt2(GPT(GPTConfig(16, size, n_layer=1, n_head=1, n_embd=4)), folder / name)
+    (folder / "simple-gpt" / "characters.json").write_text(json.dumps(characters))
+    (folder / "play.txt").write_text(play)
+    return folder
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_does_what_the_page_says(line, folder, monkeypatch, capsys):
+    item = json.dumps({"ctx": "He", "endings": ["sits.", "sat."], "label": 0}) + "\n"
+    monkeypatch.setattr(assets, "read_text", _or(assets.read_text, item * 120))
+    monkeypatch.chdir(folder)
+    program, *words = shlex.split(line)
+    assert program == "gpt2" and "\n" not in line
+    try:
+        assert cli.main(words) == 0
+    except SystemExit as stop:
+        assert stop.code == 0 and "--help" in words
+    said = capsys.readouterr()
+    assert said.out and not said.err
+    if "--json" in words:
+        assert len(json.loads(said.out)["samples"]) == 3
+    if "--hellaswag" in words:
+        assert re.match(r"n +100\n", said.out)
+
+
+def _or(read_text, items):
+    return lambda name: items if name == "hellaswag_val.jsonl" else read_text(name)
+
+
+def test_every_word_of_the_command_stands_on_the_page():
+    shown = {shlex.split(line)[1] for line in COMMANDS}
+    assert {"sample", "evaluate", "export"} <= shown <= {*cli.COMMANDS, "--help"}

@@ -29,6 +29,7 @@ TAUGHT = tuple(dict.fromkeys(name for _, modules in CHAPTERS.values() for name i
 SUPPORT = ("assets", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
 BEHIND_THE_SCENES = ("__init__", "__main__", "ops", "cli")  # no notebook, no taught module
 TAUGHT_MAY_ALSO_IMPORT = ("assets",)
+EXPORTED_MAY_ALSO_IMPORT = ("ops",)  # cells tagged `export`: the script they become needs it
 
 # what Google Colab has installed, beside the standard library
 COLAB_HAS = ("torch", "numpy", "matplotlib", "tiktoken", "regex", "tqdm", "requests")
@@ -61,4 +62,5 @@ LONG_CELLS: dict[tuple[str, str], str] = {}
 # (chapter, glossary term): why this earlier chapter may use the word
 EARLY_USE: dict[tuple[str, str], str] = {
     ("01", "attention head"): "a promise: what will solve Sheila and Bobby, and where",
+    ("02", "temperature"): "a promise: the name of a wrong answer, and where it is right",
 }

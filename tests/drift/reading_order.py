@@ -80,7 +80,9 @@ def import_complaint(chapter: str, seen: set[tuple[str, str]], found: Import) ->
 
 def cell_complaints(chapter: str, seen: set[tuple[str, str]], cell: Cell) -> list[str]:
     tree = python(cell) or ast.Module(body=[], type_ignores=[])  # form.stored reports the fault
-    problems = (import_complaint(chapter, seen, found) for found in imports(tree))
+    free = plan.EXPORTED_MAY_ALSO_IMPORT if "export" in cell.tags else ()
+    wanted = (found for found in imports(tree) if ours(found[0]) not in free)
+    problems = (import_complaint(chapter, seen, found) for found in wanted)
     return [f"{cell.where}: {problem}." for problem in problems if problem]
 
 
