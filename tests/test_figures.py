@@ -15,6 +15,10 @@ ROWS = [
     {"name": "Kneser–Ney", "val": 1.539, "chapter": "01"},
 ]
 RUNG = {"name": "a", "val": {"per_seed": [2.0, 2.1, 2.2], "mean": 2.1, "sd": 0.1}}
+BROKEN = {
+    "train": {"step": [1, 2, 3], "loss": [4.2, 3.0, None]},
+    "looks": {"step": [0, 3], "val": [4.2, None]},
+}
 HISTORY = [dict(tokens=1000 * n, train=3 - n / 9, val=3 - n / 10) for n in range(5)]
 EXAMPLES = {
     "attention_frames": lambda f: f(*torch.eye(2).expand(3, 2, 2), tokens=["a", "b"]),
@@ -28,6 +32,7 @@ EXAMPLES = {
     "byte_map": lambda f: f({b: chr(b if b > 32 else 256 + b) for b in range(126)}),
     "cross_map": lambda f: f(torch.eye(3).flip(1), list("321"), list("123")),
     "count_grid": lambda f: f(torch.arange(64).view(8, 8), list("\n abquyz")),
+    "curve_sheet": lambda f: f({"A": BROKEN, "B": BROKEN}, BROKEN),
     "dealt_strip": lambda f: f(pieces=12, ranks=3, at_once=2),
     "difference_grid": lambda f: f(torch.eye(8) / 10, list("\n abquyz")),
     "formula_graph": lambda f: f(doubled(3), backward=True, twice="a"),

@@ -24,6 +24,7 @@ from gpt2_tutorial.attention import (
 )
 from gpt2_tutorial.bigram import BigramLM
 from gpt2_tutorial.block import Block, init_weights
+from gpt2_tutorial.generate import quantize_int8
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.mlp import MLPLM
 from gpt2_tutorial.ngram import KneserNey, NGram
@@ -66,6 +67,7 @@ ON_IDS = {
     "BigramLM": lambda: learned(BigramLM(V)),
     "MLPLM": lambda: learned(MLPLM(V, context=4)),
     "GPT": lambda: learned(GPT(GPTConfig(16, V, n_layer=2, n_head=3, n_embd=12))),
+    "GPT in int8": lambda: quantize_int8(ON_IDS["GPT"]().eval()),
     "GPT with first weights": lambda: GPT(GPTConfig(16, V, n_layer=2, n_head=3, n_embd=12)),
 }
 ON_VECTORS = {
@@ -80,6 +82,10 @@ ON_VECTORS = {
 NO_MODELS = {  # class: why the probe does not ask it
     "CrossAttention": "looks at all of another text on purpose",
     "MLP": "sees one token at a time, and is part of Block",
+    "Int8Embedding": "a table: each token alone",
+    "Int8Linear": "each token alone; the model that it is part of is asked",
+    "LossModel": "answers with one loss; the GPT inside is asked",
+    "HandmadeDDP": "hands on what the model inside answers",
 }
 
 

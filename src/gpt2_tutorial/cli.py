@@ -16,6 +16,10 @@ COMMANDS = {
     "sample": "write on from a prompt",
     "evaluate": "judge a model by a text or by HellaSwag",
     "export": "write a folder that transformers, llama.cpp and vLLM read",
+    "prepare": "turn text into shards of tokens",
+    "plan": "say what a training run takes: memory, hours, money",
+    "train": "train GPT-2, or go on where a run was stopped",
+    "doctor": "say what may be wrong with a run, from its metrics",
 }
 PROBLEMS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError, OverflowError)
 WRONG_USE, FAILED, STOPPED, PIPE_CLOSED = 2, 1, 130, 141

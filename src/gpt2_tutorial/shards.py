@@ -484,12 +484,13 @@ def _write_whole(path, *parts):
 def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read shards.json, which is written last: the settings, and all shards."""
     path = Path(folder, INDEX)
+    damaged = f"{path} is damaged: copy it anew"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         bytes.fromhex(content["job"]["vocabulary"])
         for entry in (entry for split in SPLITS for entry in content[split]):
             if not re.fullmatch(r"(train|val)_\d{6}\.bin", entry["file"]):
-                raise ValueError
+                raise ShardError(damaged)
             index(entry["tokens"]), bytes.fromhex(entry["sha256"])
     except OSError as error:
         raise ShardError(
@@ -497,7 +498,7 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
             "shards, or do the same again if that was stopped"
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ShardError(f"{path} is damaged: copy it anew") from None
+        raise ShardError(damaged) from None
     return content
 
 

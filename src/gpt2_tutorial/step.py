@@ -42,7 +42,7 @@ def choose_precision(device: str | torch.device, wish: str = "auto") -> Precisio
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
-    """Compute matrix products in `precision` in here, and sums still in float32.
+    """Compute matrix products in `precision` in here, and losses still in float32.
 
     >>> x = torch.ones(2, 2)
     >>> with autocast(torch.device("cpu"), choose_precision("cpu", "bf16")):

@@ -30,6 +30,9 @@ TAUGHT = (
     "simple",
     "generate",
     "evaluate",
+    "step",
+    "shards",
+    "checkpoint",
     "distributed",
     "train",
 )

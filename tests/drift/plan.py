@@ -58,9 +58,12 @@ LABELS = (
 # (chapter, part): why this chapter does without it
 PARTS_LEFT_OUT: dict[tuple[str, str], str] = {}
 # (chapter, cell id): why this cell is longer than the limit
-LONG_CELLS: dict[tuple[str, str], str] = {}
+LONG_CELLS: dict[tuple[str, str], str] = {
+    ("16", "c16-060"): "all settings of a run with their sources: a reader looks things up in it",
+}
 # (chapter, glossary term): why this earlier chapter may use the word
 EARLY_USE: dict[tuple[str, str], str] = {
     ("01", "attention head"): "a promise: what will solve Sheila and Bobby, and where",
+    ("03", "gradient accumulation"): "a promise: the name that chapter 14 gives to the exercise",
     ("02", "temperature"): "a promise: the name of a wrong answer, and where it is right",
 }

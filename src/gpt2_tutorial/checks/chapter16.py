@@ -132,7 +132,7 @@ class Places:
         "rank forgotten in the next shard": (
             dealt(begin=lambda shard, rank: rank if shard == 0 else 0),
             "The first shard is right. In the next one you begin at 0 for every rank: the rank was "
-            "forgotten when the shard changed (build-nanogpt#26).",
+            "forgotten when the shard changed.",
         ),
         "shard skipped": (
             dealt(first=1),
@@ -485,6 +485,7 @@ class WrapperThrownAway:
 class InOrder:
     stub = 'answer = None  # for example "ABCDEFGH"'
     solution = "CHBEDGFA"
+    solution_text = 'answer = "CHBEDGFA"'
     mutants = {
         "wrap before the model": (
             "CBHEDGFA",
@@ -559,4 +560,88 @@ class AllNumberZero:
         ),
         "one sequence": (1024, "One sequence has that many. Each rank reads 64 of them."),
         "all sequences": (512, "You counted sequences, and those of all ranks. They are the same."),
+    }
+
+
+# --- which bug is it: the runs of results/runs/broken_runs.json, in the order of their letters
+
+CAUSES = (
+    "lr_over_30",
+    "lr_times_30",
+    "std_1",
+    "late_sync",
+    "no_zero_grad",
+    "same_shard",
+    "decay_too_large",
+    "all_half",
+    "same_batch",
+    "no_mask",
+    "no_division",
+    "shifted_two",
+    "dropped_wrapper",
+    "no_positions",
+    "loader_restarts",
+    "same_as_input",
+)
+LETTERS = "ABCDEFGHIJKLMNOP"
+CAUSE_OF = dict(zip(LETTERS, CAUSES, strict=True))
+
+
+def swapped(one, other):
+    """All causes right, but for two that took each other's place."""
+    places = {one: other, other: one}
+    return {letter: places.get(cause, cause) for letter, cause in CAUSE_OF.items()}
+
+
+@exercise("16.8", subgoal="compare")
+class WhichBugIsIt:
+    stub = 'answer = dict.fromkeys("ABCDEFGHIJKLMNOP")  # for example answer["A"] = "no_mask"'
+    solution = CAUSE_OF
+    solution_text = (
+        "answer = {\n"
+        + "".join(f'    "{letter}": "{cause}",\n' for letter, cause in CAUSE_OF.items())
+        + "}"
+    )
+    mutants = {
+        "ranks": (
+            swapped("late_sync", "dropped_wrapper"),
+            "Two letters are swapped: in both the ranks part. Those that never talk part "
+            "farther than those that talk a little.",
+        ),
+        "too good": (
+            swapped("no_mask", "same_as_input"),
+            "Two letters are swapped: both are too good to be true. Without a mask the "
+            "first loss is that of any fresh model; who hands over the answer itself is "
+            "better from the very first step.",
+        ),
+        "same text": (
+            swapped("same_batch", "loader_restarts"),
+            "Two letters are swapped: both read the same text again and again. Which of the "
+            "two learned the *one* batch by heart at once?",
+        ),
+        "norms": (
+            swapped("no_division", "no_zero_grad"),
+            "Two letters are swapped: both have a gradient that is too long. One is so from "
+            "the first step on, the other grows over the steps.",
+        ),
+        "lengths": (
+            swapped("no_zero_grad", "decay_too_large"),
+            "Two letters are swapped: both stay high, with a long gradient. Old gradients "
+            "pile up from the start; a decay that pulls too hard makes the gradient longer "
+            "and longer to the end.",
+        ),
+        "rates": (
+            swapped("lr_times_30", "lr_over_30"),
+            "Two letters are swapped: one rate is too high, one too low. Slow and steady, "
+            "or thrown back at the end of the warm-up?",
+        ),
+        "nothing": (
+            swapped("same_shard", "no_positions"),
+            "Two letters are swapped: no log tells them. Read which test failed.",
+        ),
+        "targets": (
+            swapped("shifted_two", "same_as_input"),
+            "Two letters are swapped: in both the targets stand in the wrong place. A step "
+            "too far is hard to guess; no step at all is no guess.",
+        ),
     }

@@ -71,15 +71,16 @@ from gpt2_tutorial.figures.chapter13 import (
     positions_computed,
     temperatures,
 )
+from gpt2_tutorial.figures.chapter14 import bit_layouts, gradient_lengths, micro_steps
 from gpt2_tutorial.figures.chapter15 import moments_of_a_save, shard_bytes, two_runs
 from gpt2_tutorial.figures.chapter16 import (
+    curve_sheet,
     dealt_strip,
     overlap,
     rank_map,
     ring_frames,
     two_distances,
 )
-from gpt2_tutorial.figures.chapter14 import bit_layouts, gradient_lengths, micro_steps
 from gpt2_tutorial.figures.shared import next_bets, scoreboard
 from gpt2_tutorial.figures.style import Picture
 
@@ -98,6 +99,7 @@ __all__ = [
     "compression",
     "count_grid",
     "cross_map",
+    "curve_sheet",
     "dealt_strip",
     "difference_grid",
     "formula_graph",

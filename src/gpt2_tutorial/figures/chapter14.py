@@ -38,8 +38,8 @@ def bit_layouts(formats: Mapping[str, tuple[int, int]]) -> Picture:
                                     strict=True):  # fmt: skip
                 ax.text(middle, y + 0.4, text, ha="center", va="center", fontweight="bold",
                         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
-        ax.text(0.2, 0.15, "sign", ha="center", fontsize=9)
-        ax.text(5, 0.15, "exponent: how large", ha="center", fontsize=9)
+        ax.text(0.9, 0.15, "sign", ha="right", fontsize=9)
+        ax.text(1.4, 0.15, "exponent: how large", ha="left", fontsize=9)
         ax.text(20, 0.15, "mantissa: how exact", ha="center", fontsize=9)
 
     return Picture(draw, height=0.5 + 0.45 * len(formats))
@@ -94,8 +94,7 @@ def gradient_lengths(runs: Mapping[str, Sequence[float]], limit: float) -> Pictu
             ax.annotate(name, (len(lengths) - 1, lengths[-1]), (6, 0), color=color, va="center",
                         textcoords="offset points", annotation_clip=False)  # fmt: skip
         ax.axhline(limit, color=BLACK, linewidth=1, linestyle=(0, (4, 3)))
-        longest = max(len(lengths) for lengths in runs.values())
-        ax.annotate(f"clipped above {limit:g}", (0.42 * longest, limit), (0, -4), va="top",
+        ax.annotate(f"clipped above {limit:g}", (0, limit), (0, -4), va="top",
                     textcoords="offset points", fontsize=10)  # fmt: skip
         ax.set_yscale("log")
         ax.set_yticks([0.5, 1, 2, 5, 10, 50, 100], ["0.5", "1", "2", "5", "10", "50", "100"])

@@ -72,16 +72,16 @@ def moments_of_a_save(tried: Sequence[tuple[str, int]], old: int, new: int) -> P
             ax.plot(i, 0, "x", color=VERMILLION, markersize=7, markeredgewidth=2)
             ax.text(i, -0.3, what, rotation=90, ha="center", va="top", fontsize=9.5)
         change = next((i for i, (_, found) in enumerate(tried) if found == new), last + 1)
-        ax.text((change - 1) / 2, 1.0, f"○ step {old} is found, whole", ha="center", color=BLUE)
+        ax.text((change - 1) / 2, 1.0, f"● step {old} is found, whole", ha="center", color=BLUE)
         if change <= last:
             ax.plot([change - 0.5] * 2, [-0.15, 1.5], color=BLACK, linestyle=(0, (4, 3)))
             place = (change + last) / 2
-            ax.text(place, 1.55, f"□ step {new}", ha="center", color=GREEN)
+            ax.text(place, 1.55, f"■ step {new}", ha="center", color=GREEN)
         ax.text(-0.8, 1.55, "× kill just before", color=VERMILLION)
         ax.set_xlim(-1.0, last + 1.6)
-        ax.set_ylim(-3.9, 2.0)
+        ax.set_ylim(-2.9, 2.0)
 
-    return Picture(draw, height=3.3)
+    return Picture(draw, height=2.7)
 
 
 def two_runs(

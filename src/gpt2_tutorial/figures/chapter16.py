@@ -85,17 +85,17 @@ def overlap(layers: Sequence[str]) -> Picture:
 
     def draw(ax):
         bare(ax)
-        ax.set_xlim(-1.35, 2 * n + 0.15)
+        ax.set_xlim(-1.75, 2 * n + 0.15)
         ax.set_ylim(-4.2, 1.1)
         for top, title in ((0, "one message"), (-2.3, "buckets")):
-            ax.text(-1.3, top + 0.75, title, va="center", fontweight="bold")
-            ax.text(-0.1, top, "backward", ha="right", va="center", fontsize=9.5)
-            ax.text(-0.1, top - 0.85, "sums", ha="right", va="center", fontsize=9.5)
+            ax.text(-1.7, top + 0.75, title, va="center", fontweight="bold")
+            ax.text(-0.1, top, "backward: blocks", ha="right", va="center", fontsize=9.5)
+            ax.text(-0.1, top - 0.85, "sums: buckets", ha="right", va="center", fontsize=9.5)
             for i, layer in enumerate(layers):
                 bar(ax, i, 1, top, layer, PALE)
-        bar(ax, n, 0.8 * n, -0.85, "all gradients", ORANGE, "//")
+        bar(ax, n, 0.8 * n, -0.85, "all of them", ORANGE, "//")
         for i in range(n):
-            bar(ax, i + 1, 0.8, -3.15, f"bucket {i}", ORANGE, "//")
+            bar(ax, i + 1, 0.8, -3.15, str(i), ORANGE, "//")
         for end, y in ((n + 0.8 * n, -0.85), (n + 0.8, -3.15)):
             ax.text(end + 0.1, y, "done", va="center", fontsize=9.5)
         ax.annotate("", xy=(2 * n, -3.9), xytext=(0, -3.9),
@@ -151,3 +151,39 @@ def dealt_strip(pieces: int, ranks: int, at_once: int) -> Picture:
             ax.text((start + end) / 2 - 0.5, 1.25, f"round {number}", ha="center", va="center")
 
     return Picture(draw, height=1.5)
+
+
+def curve_sheet(
+    runs: Mapping[str, Mapping], correct: Mapping, low: float = 0.0, high: float = 6.0
+) -> Picture:
+    """A small picture for each run: its training loss, validation loss, and a correct run's."""
+    columns = 4
+
+    def draw(ax):
+        bare(ax)
+        rows = -(-len(runs) // columns)
+        for number, (name, run) in enumerate(runs.items()):
+            left, top = number % columns, number // columns
+            width, height = 1 / columns, 1 / rows
+            place = [left * width + 0.035, 1 - (top + 1) * height + 0.028, width - 0.04]
+            small = ax.inset_axes([*place, height - 0.045])
+            _curves(small, run, correct, (low, high))
+            small.text(0.95, 0.93, name, ha="right", va="top", fontweight="bold", fontsize=12,
+                       transform=small.transAxes)  # fmt: skip
+            small.tick_params(labelsize=9, length=2, pad=1,
+                              labelleft=left == 0, labelbottom=top == rows - 1)  # fmt: skip
+
+    return Picture(draw, height=7.0)
+
+
+def _curves(ax, run: Mapping, correct: Mapping, limits: tuple[float, float]) -> None:
+    def known(values):
+        return [float("nan") if value is None else value for value in values]
+
+    sure = correct["train"]
+    ax.plot(sure["step"], known(sure["loss"]), color="#BBBBBB", linewidth=3)
+    ax.plot(run["train"]["step"], known(run["train"]["loss"]), color=BLUE, linewidth=1)
+    looks = run["looks"]
+    ax.plot(looks["step"], known(looks["val"]), "o", color=VERMILLION, markersize=2.5)
+    ax.set_xlim(-8, max(sure["step"]) + 8)
+    ax.set_ylim(*limits)

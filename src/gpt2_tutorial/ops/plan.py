@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from gpt2_tutorial import ledger
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.ops.options import real
 from gpt2_tutorial.step import flops_per_token
 from gpt2_tutorial.train import PRESETS, TrainConfig
 
@@ -134,12 +136,21 @@ def lines(sheet: dict) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `gpt2 plan`."""
-    parser.add_argument("--preset", choices=MACHINES, help="one machine (default: all of them)")
-    parser.add_argument("--price", type=float, metavar="DOLLARS", help="per hour, for the machine")
-    parser.add_argument(
-        "--prices", type=Path, metavar="FILE", help='a JSON table: {"8xh100": 23.0, …}'
+    add = parser.add_argument
+    add("--preset", choices=MACHINES, help="one machine (default: all of them)")
+    add(
+        "--price",
+        type=real(0),
+        metavar="DOLLARS",
+        help="an hour of the machine, all its devices together (default: a price seen in 2026)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    add(
+        "--prices",
+        type=Path,
+        metavar="FILE",
+        help='a JSON table of such prices: {"8xh100": 23.0, …} (default: those seen in 2026)',
+    )
+    add("--json", action="store_true", help="print one JSON list (default: no)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -160,13 +171,16 @@ def prices(args: argparse.Namespace) -> dict[str, float]:
     if args.prices is not None:
         try:
             table = json.loads(args.prices.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{args.prices} is no table of prices ({error})") from None
+        if not isinstance(table, dict):
+            raise ValueError(f'{args.prices} is no table of prices: it begins with no "{{"')
     if args.price is not None:
         if args.preset is None:
             raise ValueError("--price is for one machine: say --preset as well")
         table = {**table, args.preset: args.price}
     for name, price in table.items():
-        if name not in MACHINES or not isinstance(price, int | float) or not price >= 0:
+        number = isinstance(price, int | float) and not isinstance(price, bool)
+        if name not in MACHINES or not number or not 0 <= price < math.inf:
             raise ValueError(f"no price: {name!r} costs {price!r}; machines are {list(MACHINES)}")
     return table

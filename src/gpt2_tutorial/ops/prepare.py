@@ -1,4 +1,7 @@
-"""`gpt2 prepare`: shards from text on this machine or on the hub; support, not taught."""
+"""Turn text into shards of tokens, from files of this machine or from the hub.
+
+A run that was cut off goes on with the same command; no half shard ever has a whole one's name.
+"""
 
 import argparse
 import gzip
