@@ -35,6 +35,7 @@ else
 fi
 
 newest() { find "$out/checkpoints" -maxdepth 1 -name 'step_*' 2>/dev/null | sort | tail -n 1; }
+word() { cat "$out/status.json" 2>/dev/null; }
 code() { sed -n 's/.*"code": \([0-9]*\).*/\1/p' "$out/status.json" 2>/dev/null; }
 
 asked= child=
@@ -44,12 +45,13 @@ trap stop TERM INT
 failures=0
 until [ -e "$out/DONE" ]; do
   before=$(newest)
-  rm -f "$out/status.json" # what stands there afterwards is this try's own word
+  heard=$(word) # it names its process, so this try's own word will be another one
   torchrun "${where[@]}" --nproc-per-node "$nproc" --max-restarts 0 "$script" "$@" &
   child=$!
   wait "$child" || true
   while kill -0 "$child" 2>/dev/null; do wait "$child" || true; done # a signal ends `wait` early
-  said=$(code)
+  said=
+  [ "$(word)" != "$heard" ] && said=$(code)
   [ "$said" = 0 ] && [ -e "$out/DONE" ] && break
   if [ -n "$asked" ] || [ "$said" = 75 ]; then
     echo "run.sh: stopped; the same command goes on" >&2

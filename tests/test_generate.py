@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -484,6 +485,56 @@ def test_an_int8_model_writes_the_same_with_the_cache_and_without():
             generate(copy, idx, 20, cache=cache, generator=seeded(seed)) for cache in (True, False)
         )
         assert torch.equal(quick, plain)
+
+
+def test_an_int8_row_is_the_weights_multiplied_out():
+    for out, into, seed in ((1, 1, 0), (9, 40, 1), (31, 64, 2)):
+        layer = nn.Linear(into, out).double()
+        part, x = ours.Int8Linear(layer), torch.randn(into, generator=seeded(seed)).double()
+        want = (part.weight.double() * part.step[:, None]) @ x + layer.bias
+        got = ours.int8_row(x, part.weight, part.step, part.bias)
+        torch.testing.assert_close(got, want, atol=1e-12, rtol=0)
+
+
+def multiplied_out(model):
+    """An ordinary model whose weights are those that an int8 model stands for."""
+    copy = ours.quantize_int8(model)
+    for part in copy.modules():
+        for name, layer in list(part.named_children()):
+            if isinstance(layer, ours.Int8Linear):
+                plain = nn.Linear(layer.weight.size(1), layer.weight.size(0))
+                plain.weight.data = layer.weight.to(layer.step.dtype) * layer.step[:, None]
+                plain.bias.data = layer.bias
+                setattr(part, name, plain)
+    return copy
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_rows_write_what_the_weights_multiplied_out_write():
+    model = small(dtype=torch.float32)
+    quick, plain = ours.quantize_int8(model, compiled=True), multiplied_out(model)
+    for layer, other in zip(quick.modules(), plain.modules(), strict=False):
+        if isinstance(layer, ours.Int8Linear):
+            x = torch.randn(1, 1, layer.weight.size(1), generator=seeded(0))
+            with torch.inference_mode():
+                torch.testing.assert_close(layer(x), other(x), rtol=1e-4, atol=1e-5)
+    idx = prompt(model, 1, 1)
+    got = generate(quick, idx, 11, temperature=0)
+    assert torch.equal(got, generate(plain, idx, 11, temperature=0))
+    # More than one row goes the usual way: the numbers of the copy that is not compiled.
+    idx = prompt(model, 3, 6)
+    assert torch.equal(quick(idx)[0], ours.quantize_int8(model)(idx)[0])
+
+
+def test_where_nothing_can_be_compiled_one_sentence_says_so(monkeypatch):
+    def broken(*args, **kwargs):
+        raise OSError("no g++")
+
+    monkeypatch.setattr(torch, "compile", lambda f, **options: broken)
+    with pytest.raises(RuntimeError, match=r"^torch.compile fails here: install a C\+\+ compiler"):
+        ours.quantize_int8(small(), compiled=True)
 
 
 # What is refused, each in one sentence

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from gpt2_tutorial import checkpoint
+from gpt2_tutorial import checkpoint, train
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.shards import ShardLoader, write_shards
 from gpt2_tutorial.text import CharTokenizer
@@ -299,10 +299,11 @@ WORKER = """
     def vector(model):
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 
-    said = {}
+    said, rows = {}, []
     m = model(torch.float64)
     outcome = fit(m, loader("train"), config, folder=out + "/adamw", ranks=ranks,
-                  val_loader=loader("val"))
+                  val_loader=loader("val"), log=rows.append)
+    said["apart"] = [row["apart"] for row in rows if "val" in row]
     said["state"], said["val"] = outcome.state, outcome.val
     torch.save(vector(m), f"{out}/adamw-{ranks.rank}.pt")
 
@@ -367,6 +368,13 @@ def test_all_processes_judge_alike(shared):
         ]
         assert {row["state"] for row in said} == {"done"}
         assert len({row["val"] for row in said}) == 1
+        assert all(row["apart"] == [0.0] * 4 for row in said)  # at steps 0, 7, 14 and 20
+
+
+def test_weights_that_drift_apart_are_told(monkeypatch):
+    model = torch.nn.Linear(3, 2)
+    monkeypatch.setattr(train, "from_all_ranks", lambda value: [value, value + 0.5])
+    assert train.apart(model) == 0.5
 
 
 @pytest.mark.slow

@@ -413,7 +413,7 @@ def int8_row(
     """One token x (in,) through 8-bit weights: only compiled is it fast.
 
     >>> one = torch.ones(2)
-    >>> int8_row(one, torch.tensor([[3, 4], [5, 6]], dtype=torch.int8), one / 2, one)
+    >>> int8_row(one, torch.tensor([[3, 4], [5, 6]]).char(), step=one / 2, bias=one)
     tensor([4.5000, 6.5000])
     """
     return (weight.to(x.dtype) * x).sum(-1) * step + bias  # (out,)
@@ -501,7 +501,7 @@ def _compile_rows(model):
             model.lm_head(model.transformer.wpe.weight[:1])
     except Exception as error:  # torch has a class of its own for every way to fail
         raise RuntimeError(
-            "torch.compile fails here: install a C++ compiler, or leave compiled=False"
+            "torch.compile fails here: install a C++ compiler, or do without compiled"
         ) from error
     return model
 

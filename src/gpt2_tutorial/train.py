@@ -51,8 +51,8 @@ class TrainConfig:
     n_head: int = 12
     n_embd: int = 768
     dropout: float = 0.0  # ten billion tokens are read once: nothing to overfit
-    # one step; GPT-2's paper keeps silent, these are GPT-3's (Brown et al. 2020)
-    batch_tokens: int = 524_288  # 0.5M for this size (Table 2.1), as a power of two
+    # one step: 512 sequences (GPT-2's section 2.3), the rest of GPT-3 (Brown 2020)
+    batch_tokens: int = 524_288  # 512 × 1,024; GPT-3's Table 2.1 says 0.5M as well
     micro_batch: int = 16  # sequences at a time on one device: what fits its memory
     max_norm: float = 1.0  # Appendix B
     weight_decay: float = 0.1  # Appendix B
@@ -432,12 +432,24 @@ def go_on(run: Run, folder: Path, val_loader, log, poll, look) -> None:
         log(row | {"flops_per_s": speed * flops_per_token(config.gpt())})
 
 
+def apart(model: nn.Module) -> float:
+    """How far the processes' weights are apart: 0.0, or they are not one model.
+
+    >>> apart(nn.Linear(3, 2))  # alone
+    0.0
+    """
+    sums = [p.detach().double().sum().cpu() for p in model.parameters()]
+    of_ranks = from_all_ranks(torch.stack(sums))
+    return max((other - of_ranks[0]).abs().max().item() for other in of_ranks)
+
+
 def look_at(run: Run, folder: Path, val_loader, log, poll, look) -> None:
     """Stop for a moment: validation loss, samples, and the best weights kept."""
     if run.looked_at == run.step:
         return  # the run was stopped after this look
     val = evaluate(run, val_loader, poll)
     row = {"step": run.step, "val": val, **look(run, poll)}
+    row["apart"] = apart(run.model)
     run.val, run.looked_at = val, run.step
     log(row)
     if val < run.best:

@@ -71,6 +71,7 @@ class RunFolder:
     def end(self, code: int, reason: str, step: int) -> None:
         """Say how it ended; launchers read this, since torchrun swallows exit codes."""
         status = {"state": WORDS[code], "code": code, "reason": reason, "step": step}
+        status["pid"] = os.getpid()  # so that launchers can tell it from an older word
         _write_whole(self.path / STATUS, json.dumps(status, ensure_ascii=False))
         if code == DONE:
             (self.path / FINISHED).touch()
