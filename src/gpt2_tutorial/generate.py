@@ -501,7 +501,8 @@ def _compile_rows(model):
             model.lm_head(model.transformer.wpe.weight[:1])
     except Exception as error:  # torch has a class of its own for every way to fail
         raise RuntimeError(
-            "torch.compile fails here: install a C++ compiler, or do without compiled"
+            "torch.compile fails here: install a C++ compiler, "
+            "or leave compiled=False"
         ) from error
     return model
 

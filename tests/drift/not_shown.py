@@ -64,6 +64,7 @@ NOT_SHOWN: dict[str, dict[str, str]] = {
         "stream": "the loop that the chapter writes by hand, for many rows and with a stop token",
         "_best_logits": "refuses logits that are no bets",
         "_check_cached": "refuses ids that do not fit the cache",
+        "_compile_rows": "asks torch.compile, and says in a sentence if it cannot",
         "_check_ends": "refuses impossible numbers of tokens and stop tokens",
         "_check_id": "refuses ids that the model does not know",
         "_check_knobs": "refuses bad knobs before the first token",
