@@ -98,6 +98,7 @@ class ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, table, targets, chunk, dtype, padded):
+        """Work out the loss, and its slopes while the logits are there."""
         low = F.pad(table.to(dtype), (0, 0, 0, padded - len(table)))  # (V', C)
         dx, dlow = torch.empty_like(x), torch.zeros_like(low, dtype=x.dtype)
         total = 0

@@ -121,3 +121,9 @@ def test_a_real_kernel_is_guarded_and_knows_where_the_package_came_from(tmp_path
     site = tmp_path / "site"
     copy = alone.copy_alone(tmp_path / "small.ipynb", tmp_path / "alone", site)
     assert verdicts(copy, tmp_path, site) == [True, False, False, True, False]
+
+
+def test_a_module_that_the_notebook_has_written_itself_is_welcome(tmp_path):
+    (tmp_path / "homemade.py").write_text("answer = 42")  # tmp_path is a temporary folder
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import homemade as h; "
+    assert run_bare(code + "print(h.answer)").stdout == "42\n"
