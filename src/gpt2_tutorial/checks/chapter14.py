@@ -149,7 +149,7 @@ def in_pieces(
 class BigStep:
     stub = (
         "def big_step(model, pieces, optimizer):\n"
-        "    # pieces: a list of (x, y), all of one size; the loss is the mean of (model(x) − y)²\n"
+        "    # pieces: a list of (x, y) of one size; the loss is the mean of (model(x) − y)²\n"
         "    ..."
     )
     solution = big_step
