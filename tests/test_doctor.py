@@ -92,14 +92,14 @@ def test_beside_a_correct_run_the_cause_is_among_the_first_two(name):
     assert any(CAUSES[name] in cause for cause in named(rows_of(LOG["broken"][name]))[:2])
 
 
-@pytest.mark.parametrize("name", CAUSES.keys() - NEEDS_A_REFERENCE.keys() - NEEDS_APART)
+@pytest.mark.parametrize("name", sorted(CAUSES.keys() - NEEDS_A_REFERENCE.keys() - NEEDS_APART))
 def test_a_run_unlike_any_known_one_is_understood_as_well(name):
     rows = rows_of(LOG["broken"][name], apart=False, tokens=False)
     assert not doctor.Reference(doctor.Metrics(rows)).like
     assert any(CAUSES[name] in cause for cause in named(rows)[:2])
 
 
-@pytest.mark.parametrize("name", NEEDS_A_REFERENCE.keys() | NEEDS_APART)
+@pytest.mark.parametrize("name", sorted(NEEDS_A_REFERENCE.keys() | NEEDS_APART))
 def test_what_metrics_alone_cannot_tell_is_not_guessed(name):
     assert named(rows_of(LOG["broken"][name], apart=False, tokens=False)) == []
 

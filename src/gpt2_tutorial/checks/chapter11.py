@@ -80,6 +80,8 @@ def what_was_made(make, old, rows):
     table, head = make(old, rows)
     entrance, way_out = table.weight, head.weight
     return {
+        "head goes from and to": (head.in_features, head.out_features),
+        "bias of the head": getattr(head, "bias", None) is not None,
         "rows of the table": tuple(entrance.shape),
         "rows of the head": tuple(way_out.shape),
         "table": entrance.detach().clone(),
@@ -119,10 +121,44 @@ def one_row_repeated(old, rows):
 
 
 def tied_too_early(old, rows):
-    _, head = make_room(old, rows)
+    V, C = old.shape
+    table, head = nn.Embedding(rows, C), nn.Linear(C, rows, bias=False)
+    head.weight = table.weight
+    numbers = torch.zeros(rows, C)
+    numbers[:V] = old
+    table.weight = nn.Parameter(numbers)  # another one, which the head does not know
+    return table, head
+
+
+def new_rows_left_random(old, rows):
+    V, C = old.shape
+    table, head = nn.Embedding(rows, C), nn.Linear(C, rows, bias=False)
     with torch.no_grad():
-        head.weight.fill_(0.02)  # as the first table drew its rows
-    table, _ = make_room(old, rows)  # another one, which the head does not know
+        table.weight[:V] = old
+    head.weight = table.weight
+    return table, head
+
+
+def tied_the_wrong_way(old, rows):
+    V, C = old.shape
+    table, head = nn.Embedding(rows, C), nn.Linear(C, rows, bias=False)
+    with torch.no_grad():
+        table.weight.zero_()
+        table.weight[:V] = old
+    table.weight = head.weight
+    return table, head
+
+
+def head_with_bias(old, rows):
+    table, head = make_room(old, rows)
+    head.bias = nn.Parameter(torch.zeros(rows))
+    return table, head
+
+
+def head_backwards(old, rows):
+    table, _ = make_room(old, rows)
+    head = nn.Linear(rows, old.shape[1], bias=False)
+    head.weight = table.weight
     return table, head
 
 
@@ -173,8 +209,27 @@ class MakeRoom:
             one_row_repeated,
             "The new rows repeat the last token. Let them be 0.",
         ),
+        "new rows random": (
+            new_rows_left_random,
+            "The new rows have the numbers that nn.Embedding drew. Set the whole table to 0 "
+            "before you copy the old rows.",
+        ),
+        "tied the wrong way": (
+            tied_the_wrong_way,
+            "Both parts have the numbers that nn.Linear drew, and the old rows are lost. Tie the "
+            "other way round: head.weight = table.weight.",
+        ),
+        "bias": (
+            head_with_bias,
+            "Your head has a bias, and GPT-2's has none: nn.Linear(C, rows, bias=False).",
+        ),
+        "backwards": (
+            head_backwards,
+            "Your head says that it goes from `rows` numbers to C. It goes from C numbers to "
+            "`rows` bets: nn.Linear(C, rows, bias=False).",
+        ),
     }
-    hints = {"copied": 1, "tied too early": 1}
+    hints = {"copied": 1, "tied too early": 1, "tied the wrong way": 1}
 
 
 def places_of(real):
@@ -201,6 +256,18 @@ def padded_prompts(rng: random.Random):
         yield torch.tensor([[t >= T - n for t in range(T)] for n in lengths])
 
 
+class NotWhole(TypeError):
+    """Places that no table can be indexed with."""
+
+
+def usable_places(make, real):
+    """The places, if nn.Embedding would take them."""
+    places = make(real)
+    if isinstance(places, torch.Tensor) and places.is_floating_point():
+        raise NotWhole(f"places of {places.dtype}")
+    return places
+
+
 @exercise("11.3", subgoal="assemble")
 class PlacesOf:
     stub = (
@@ -211,6 +278,7 @@ class PlacesOf:
     solution = places_of
     spec = places_by_loops
     inputs = padded_prompts
+    observe = usable_places
     mutants = {
         "columns": (
             lambda real: torch.arange(real.shape[1]).expand(real.shape).clone(),
@@ -242,6 +310,11 @@ class PlacesOf:
         "padding at one": (
             lambda real: (real.cumsum(1) - 1).masked_fill(~real, 1),
             "The tokens are right. Padding has place 1, as transformers does it; here it is 0.",
+        ),
+        "floats": (
+            lambda real: places_of(real.float()),
+            "Your places are floats, and nn.Embedding takes whole numbers only: leave `real` as "
+            "it is, or end in .long().",
         ),
     }
 
@@ -337,6 +410,14 @@ class FirstLosses:
     stub = "answer = None  # for A, B, C, D, such as [11, 11, 117, 740]"
     solution = [11, 740, 117, 11]
     mutants = {
+        "A exact": (
+            [10.98, 740, 117, 11],
+            "10.98 is right, and more exact than asked. Write whole numbers: 11 for this one.",
+        ),
+        "A and D exact": (
+            [10.98, 740, 117, 10.98],
+            "All four are right, and two more exact than asked. Write 11 instead of 10.98.",
+        ),
         "B and C": (
             [11, 117, 740, 11],
             "B and C are the other way round. Who holds a token against the row that it was made "
