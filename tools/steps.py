@@ -31,7 +31,6 @@ import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV, BUILD = ROOT / ".venv", ROOT / "_build"
-COLAB = BUILD / "colab"
 MEASURED = BUILD / "measured"
 PORT = 8000
 PAGE_COLUMNS = "84"  # what a page shows without scrolling sideways
@@ -116,9 +115,27 @@ def unit() -> None:
     python("unit tests", "-m", "pytest", "-q", "-n", "2", "-m", UNIT)
 
 
+def unit_and_site() -> None:
+    """Build the site while the unit tests run: the builder keeps one core busy for minutes."""
+    aside = ROOT / ".site.log"
+    with aside.open("w") as log:
+        alone_there = [sys.executable, "-c", "import steps; steps.site()"]
+        beside = subprocess.Popen(alone_there, cwd=ROOT / "tools", stdout=log, stderr=log)
+        try:
+            unit()
+        except BaseException:
+            beside.terminate()
+            raise
+        finally:
+            code = beside.wait()
+    print(aside.read_text(encoding="utf-8"))
+    if code:
+        raise Failed("step “site” failed: see above; to run it alone: make book")
+
+
 def wheel() -> Path:
     """Build our package as Colab would get it, and install it in a folder of its own."""
-    folder = COLAB
+    folder = BUILD / "colab"
     shutil.rmtree(folder, ignore_errors=True)
     build = ["wheel", "--disable-pip-version-check", "--quiet", "--no-deps", "--no-build-isolation"]
     python("wheel", "-m", "pip", *build, "--wheel-dir", str(folder), ".")
@@ -133,7 +150,7 @@ def notebooks(folder: Path = ROOT / "notebooks") -> None:
     site, spent = wheel(), {}
     for path in sorted(folder.glob("*.ipynb")):
         name = str(path.relative_to(ROOT))
-        copy = alone.copy_alone(path, COLAB / path.stem, site)
+        copy = alone.copy_alone(path, BUILD / "colab" / path.stem, site)
         command = alone.nbval(copy)
         spent[name] = python(f"notebook {path.stem}", *command, **alone.environment(site))
         print(f"   {name}: {spent[name]:.1f} CPU-seconds")
@@ -141,24 +158,6 @@ def notebooks(folder: Path = ROOT / "notebooks") -> None:
             raise Failed(f"{name} took {spent[name]:.0f} CPU-seconds of {NOTEBOOK_BUDGET}")
     if sum(spent.values()) > BOOK_BUDGET:
         raise Failed(f"all notebooks took {sum(spent.values()):.0f} CPU-seconds of {BOOK_BUDGET}")
-
-
-def notebooks_and_site() -> None:
-    """Run the notebooks as on Colab while the site is built: one core is enough for each."""
-    COLAB.mkdir(parents=True, exist_ok=True)
-    with (COLAB / "site.log").open("w") as log:
-        alone_there = [sys.executable, "-c", "import steps; steps.site()"]
-        beside = subprocess.Popen(alone_there, cwd=ROOT / "tools", stdout=log, stderr=log)
-        try:
-            notebooks()
-        except BaseException:
-            beside.terminate()
-            raise
-        finally:
-            code = beside.wait()  # only now is its time counted, and for no notebook
-    print((COLAB / "site.log").read_text(encoding="utf-8"))
-    if code:
-        raise Failed("step “site” failed: see above; to run it alone: make book")
 
 
 def solved() -> None:
@@ -218,9 +217,7 @@ def online() -> None:
 
 def site() -> None:
     """Execute every notebook afresh and build the pages, warnings being errors."""
-    for old in BUILD.glob("*"):  # Sphinx repeats a warning only in a clean build
-        if old.name != COLAB.name:  # where `notebooks` is at work beside us
-            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
+    shutil.rmtree(BUILD, ignore_errors=True)  # Sphinx repeats a warning only in a clean build
     build = [str(VENV / "bin" / "jupyter-book"), "build", ".", "-n", "-W", "--keep-going"]
     run("site", *build, GPT2_TUTORIAL_LEDGER=str(MEASURED))
     # Sphinx counts a page it could not run as built; the ledger shows what really ran.
@@ -275,7 +272,7 @@ GOALS = {
     "setup": [setup],
     "book": [setup, site, where_to_open],
     "check": [setup, style, imports, quick],
-    "test": [setup, style, imports, unit, notebooks_and_site, fresh, browser],
+    "test": [setup, style, imports, unit_and_site, notebooks, fresh, browser],
     "measure": [accept],
     "serve": [serve],
     "student": [student],
