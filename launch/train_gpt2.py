@@ -7,36 +7,30 @@ notebooks/16_ddp.ipynb by `make export`: change it there.
 """
 
 import argparse
-import json
 import sys
-from dataclasses import fields, replace
+from contextlib import ExitStack
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import torch
 
-from gpt2_tutorial.bpe import GPT2Tokenizer
-from gpt2_tutorial.checkpoint import CheckpointError
-from gpt2_tutorial.distributed import any_rank, setup, teardown
-from gpt2_tutorial.generate import generate
+from gpt2_tutorial.distributed import setup, teardown
 from gpt2_tutorial.gpt import GPT
-from gpt2_tutorial.ops import run_folder
+from gpt2_tutorial.ops import ending
+from gpt2_tutorial.ops.export import write_model
+from gpt2_tutorial.ops.fsdp import kind_of, whole
+from gpt2_tutorial.ops.machines import share_newest
+from gpt2_tutorial.ops.models import tokenizer_of_shards
+from gpt2_tutorial.ops.options import real
+from gpt2_tutorial.ops.progress import Progress, tell
+from gpt2_tutorial.ops.run_folder import RunFolder
 from gpt2_tutorial.ops.signals import Stop
-from gpt2_tutorial.pretrained import save_gpt2
-from gpt2_tutorial.shards import ShardError, ShardLoader, write_shards
-from gpt2_tutorial.step import NonFiniteError
+from gpt2_tutorial.ops.together import all_do, first_does
+from gpt2_tutorial.ops.trackers import TRACKERS, tracker
+from gpt2_tutorial.ops.watch import Watch, items_of
+from gpt2_tutorial.shards import ShardLoader, write_shards
 from gpt2_tutorial.text import CharTokenizer, load_shakespeare
 from gpt2_tutorial.train import PRESETS, TrainConfig, fit
-
-# What went wrong → what a launcher is told: try again, or do not (launch/run.sh).
-CODES = {
-    ShardError: run_folder.BAD_DATA,
-    CheckpointError: run_folder.NO_DISK,
-    run_folder.InUse: run_folder.NO_DISK,
-    NonFiniteError: run_folder.NON_FINITE,
-    ValueError: run_folder.BAD_CONFIG,
-}
-CODE_OF = {"done": run_folder.DONE, "stopped": run_folder.STOPPED}
-CODE_OF["failed"] = run_folder.NON_FINITE
 
 
 def parsed(argv):
@@ -47,6 +41,9 @@ def parsed(argv):
     add("--data", type=Path, help="what `gpt2 prepare` wrote; cpu makes its own")
     add("--out", type=Path, default=Path("runs/gpt2"), help="default: %(default)s")
     add("--device", choices=("cuda", "cpu"), help="default: a GPU if there is one")
+    add("--hellaswag", help="a file of items to solve, or val: HellaSwag's own")
+    add("--tracker", choices=TRACKERS, help="show the metrics there as well")
+    add("--price", type=real(0), help="dollars an hour (default: `gpt2 plan`'s)")
     for field in fields(TrainConfig):
         yes_no = {"action": argparse.BooleanOptionalAction}
         how = yes_no if field.type is bool else {"type": field.type}
@@ -54,96 +51,92 @@ def parsed(argv):
     return parser.parse_args(argv)
 
 
-def configured(args):
-    """The preset, with what the command line changes."""
+def configured(args, vocab_size):
+    """The preset, with what the data and the command line change."""
+    names = {field.name for field in fields(TrainConfig)}
     given = {name: value for name, value in vars(args).items() if value is not None}
-    names = given.keys() & {field.name for field in fields(TrainConfig)}
-    return replace(PRESETS[args.preset], **{name: given[name] for name in names})
+    changes = {name: given[name] for name in names & given.keys()}
+    return replace(PRESETS[args.preset], **{"vocab_size": vocab_size} | changes)
 
 
 def prepared(args, ranks):
     """The folder of shards and its tokenizer; cpu writes tiny Shakespeare."""
-    if args.data is not None:
-        return args.data, GPT2Tokenizer()
-    if args.preset != "cpu":
+    folder = args.data or args.out / "data"
+    if args.data is None and args.preset != "cpu":
         raise ValueError("--data is missing: the folder that `gpt2 prepare` wrote")
-    folder, text = args.out / "data", load_shakespeare()
-    tokenizer = CharTokenizer(text)
-    if ranks.is_first:
-        speeches, end = text.split("\n\n"), tokenizer.encode("\n")[0]
-        write_shards(speeches, tokenizer, folder, end_of_text=end, val_every=10)
-    any_rank(False)  # the others wait here until it is written
-    return folder, tokenizer
+    if args.data is None:
+        first_does(ranks, lambda: write_shakespeare(folder))
+    return folder, all_do(ranks, lambda: tokenizer_of_shards(folder))
 
 
-def loaders(args, config, ranks):
-    """This rank's share of both splits, and the tokenizer that wrote them."""
-    data, tokenizer = prepared(args, ranks)
+def write_shakespeare(folder):
+    """Every speech a document that ends in a line break; a tenth to validate."""
+    text = load_shakespeare()
+    letters = CharTokenizer(text)
+    end = letters.encode("\n")[0]
+    documents = text.split("\n\n")
+    write_shards(documents, letters, folder, end_of_text=end, val_every=10)
+
+
+def loaders(folder, tokenizer, config, ranks):
+    """This rank's share of both splits."""
     place = (ranks.rank, ranks.world_size, config.seed)
     place = (config.micro_batch, config.block_size, *place)
-    train = ShardLoader(data, "train", *place, tokenizer=tokenizer, prefetch=True)
-    val = ShardLoader(data, "val", *place, tokenizer=tokenizer)
-    return train, val, tokenizer
+    train = ShardLoader(folder, "train", *place, tokenizer=tokenizer, prefetch=True)
+    return train, ShardLoader(folder, "val", *place, tokenizer=tokenizer)
 
 
-def watcher(ranks, tokenizer):
-    """What is looked at beside the loss: a few lines that the model writes."""
+def logger(args, config, ranks, folder):
+    """Where a row of the log goes: to a file, to whoever watches, to a tracker."""
+    if not ranks.is_first:
+        return lambda row: None
+    progress = Progress(config, args.preset, ranks, args.price)
+    track = tracker(args.tracker, args.out, asdict(config))
 
-    def look(run, poll):
-        start = torch.zeros(1, 1, dtype=torch.long, device=ranks.device)
-        dice = torch.Generator(ranks.device).manual_seed(run.step)
-        poll()
-        ids = generate(run.model, start, 40, temperature=0.8, generator=dice)
-        return {"sample": tokenizer.decode(ids[0].tolist())}
+    def log(row):
+        row = progress(row)
+        folder.log(row), tell(row), track(row)
 
-    return look
-
-
-def tell(row):
-    """One line a step for whoever watches."""
-    words = [f"{key} {row[key]:.4g}" for key in row if isinstance(row[key], float)]
-    print(f"step {row['step']:>6} · " + " · ".join(words), flush=True)
+    return log
 
 
-def trained_model(args, config, ranks, folder, stop):
+def trained(args, ranks, folder, stop):
     """Build everything, train, and leave the model in Hugging Face's layout."""
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
-    loader, val_loader, tokenizer = loaders(args, config, ranks)
+    data, tokenizer = prepared(args, ranks)
+    config = configured(args, tokenizer.vocab_size)
+    train, val = all_do(ranks, lambda: loaders(data, tokenizer, config, ranks))
+    checkpoints = args.out / "checkpoints"
+    began = share_newest(ranks, checkpoints)
+    first_does(ranks, lambda: folder.forget_after(began))
+    rest = {"folder": checkpoints, "ranks": ranks, "val_loader": val}
+    rest |= {"kind": kind_of(config), "asked_to_stop": stop}
+    rest["log"] = all_do(ranks, lambda: logger(args, config, ranks, folder))
+    items = all_do(ranks, lambda: items_of(args.hellaswag))
     torch.manual_seed(config.seed)
     model = GPT(config.gpt())
-    rest = {"ranks": ranks, "val_loader": val_loader, "asked_to_stop": stop}
-    rest["look"] = watcher(ranks, tokenizer)
-    rest["log"] = folder.log if folder else lambda row: None
-    outcome = fit(model, loader, config, folder=args.out / "checkpoints", **rest)
-    if outcome.state == "done" and ranks.is_first:
-        save_gpt2(model, args.out / "model")
-        if isinstance(tokenizer, CharTokenizer):
-            letters = args.out / "model" / "characters.json"
-            letters.write_text(json.dumps(tokenizer.characters), encoding="utf-8")
+    outcome = fit(model, train, config, look=Watch(tokenizer, ranks, items), **rest)
+    if outcome.state == "done":
+        model, home = whole(model), args.out / "model"
+        first_does(ranks, lambda: write_model(model, tokenizer, home))
     return outcome
 
 
 def main(argv=None):
     """Train, and say how it ended: in words, in a file, and as exit code."""
     args = parsed(argv)
-    ranks, folder = setup(args.device), None
-    with Stop() as stop:
+    with Stop() as stop, ExitStack() as held:
+        ranks, mine, folder = setup(args.device), RunFolder(args.out), None
         try:
-            if ranks.is_first:
-                folder = run_folder.RunFolder(args.out, also=tell).__enter__()
-                folder.begin()
-            end = trained_model(args, configured(args), ranks, folder, stop)
-            code, reason, step = CODE_OF[end.state], end.reason, end.step
-        except tuple(CODES) as error:
-            code = next(CODES[kind] for kind in CODES if isinstance(error, kind))
-            reason, step = str(error), -1
-    if ranks.is_first:
-        print(f"{run_folder.WORDS[code]}: {reason}", file=sys.stderr)
-        if folder:
-            folder.end(code, reason, step)
-            folder.__exit__(None, None, None)
-    teardown()
-    return code
+            first_does(ranks, lambda: held.enter_context(mine).begin())
+            folder = mine  # not before: it might be another run's
+            end = ending.of_outcome(trained(args, ranks, folder, stop))
+        except Exception as error:
+            end = ending.of_error(error)  # what nobody foresaw is raised again
+        ending.say(end, ranks, folder)
+        if end.together:
+            teardown()  # one that ends alone leaves at once: the others notice
+    return end.code
 
 
 if __name__ == "__main__" and "__file__" in globals():

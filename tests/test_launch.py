@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import export  # noqa: E402
 
+from gpt2_tutorial import cli  # noqa: E402
+
 SCRIPT = ROOT / "launch" / "train_gpt2.py"
 SMALL = "--n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --batch-tokens 256"
 SMALL += " --max-steps 6 --warmup-steps 2 --eval-every 3 --eval-batches 1 --save-every 3"
@@ -59,7 +61,8 @@ def test_in_a_notebook_the_cells_do_nothing():
     assert all(isinstance(node, quiet) for node in tree.body[1:])
     kernel = {"__name__": "__main__", "__doc__": None}
     exec(compile(tree, "cells", "exec"), kernel)
-    assert kernel["configured"](kernel["parsed"](["--max-steps", "700"])).max_steps == 700
+    config = kernel["configured"](kernel["parsed"](["--max-steps", "700"]), 65)
+    assert config.max_steps == 700
 
 
 def launched(folder, *words, processes=2):
@@ -87,6 +90,36 @@ def test_torchrun_trains_with_it_and_leaves_a_model_that_others_load(tmp_path):
     from transformers import GPT2LMHeadModel
 
     assert GPT2LMHeadModel.from_pretrained(tmp_path / "run" / "model").config.n_embd == 16
+
+
+@pytest.mark.slow
+def test_it_trains_on_what_prepare_wrote_and_looks_at_all_that_it_is_asked_to(tmp_path):
+    """Characters of one's own, items to solve, a tracker and a price: all in one short run."""
+    texts, data = tmp_path / "texts", tmp_path / "data"
+    texts.mkdir()
+    for i in range(20):
+        (texts / f"{i}.txt").write_text("abc cab bca. " * 40, encoding="utf-8")
+    words = ["prepare", "text", str(texts), "--out", str(data), "--tokenizer", "characters"]
+    words += ["--val-every", "4"]
+    assert cli.main(words) == 0
+    items = tmp_path / "items.jsonl"
+    row = {"ctx": "abc", "endings": ["cab", "bbb"], "label": 0}
+    items.write_text("\n".join([json.dumps(row)] * 3), encoding="utf-8")
+    options = ["--data", str(data), "--hellaswag", str(items), "--tracker", "tensorboard"]
+    done = launched(tmp_path / "run", *options, "--price", "7.5")
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert all(row["hellaswag_items"] == 3 for row in rows if "val" in row)
+    before_the_end = [row for row in rows if row.get("hours_left")]
+    paid = [row["dollars_left"] / row["hours_left"] for row in before_the_end]
+    assert len(paid) == 4 and paid == pytest.approx([7.5] * 4)
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert set(json.loads((tmp_path / "run" / "model" / "characters.json").read_text())) >= set(
+        "abc ."
+    )
+    sampled = ["sample", "--model", str(tmp_path / "run" / "model"), "--tokens", "5"]
+    assert cli.main([*sampled, "--device", "cpu"]) == 0
 
 
 @pytest.mark.slow

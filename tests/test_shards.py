@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2_tutorial import shards
-from gpt2_tutorial.bpe import BPETokenizer
+from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.shards import (
     Header,
     ShardError,
@@ -209,7 +209,7 @@ def test_shards_hold_the_documents_and_nothing_else(
             f"{split}_{i:06d}.bin" for i in range(-(-len(stream) // size))
         ]
     assert check_shards(folder) == counts
-    assert len(contents(folder)) == 1 + sum(len(read_index(folder)[s]) for s in streams)
+    assert len(contents(folder)) == 2 + sum(len(read_index(folder)[s]) for s in streams)
 
 
 def test_end_of_text_is_the_tokenizers_own_and_never_comes_from_the_text(tmp_path):
@@ -274,6 +274,64 @@ def test_documents_of_the_wrong_kind_are_named(tmp_path):
         write(tmp_path, ["abc"], shard_tokens=1e8)
 
 
+# --- the tokenizer beside the shards
+
+
+def test_characters_and_merges_of_ones_own_are_left_beside_the_shards(tmp_path):
+    ours = BPETokenizer([(97, 98)], ["<|endoftext|>"])
+    gpt2 = GPT2Tokenizer()
+    for name, tokenizer in {"letters": LETTERS, "ours": ours, "gpt2": gpt2}.items():
+        end = 0 if tokenizer is LETTERS else None
+        write(tmp_path / name, ["abc", "ab"], 3, tokenizer, end)
+    letters = json.loads((tmp_path / "letters" / "characters.json").read_text())
+    assert letters == LETTERS.characters
+    assert BPETokenizer.load(tmp_path / "ours" / "bpe.json").tokens == ours.tokens
+    others = {"letters": "bpe.json", "ours": "characters.json"}
+    assert not any((tmp_path / name / file).exists() for name, file in others.items())
+    assert {
+        path.suffix for path in (tmp_path / "gpt2").iterdir() if path.name != "shards.json"
+    } == {".bin"}
+
+
+def test_a_call_that_is_refused_leaves_the_tokenizer_alone(tmp_path):
+    write(tmp_path, ["abc", "ab"])
+    before = contents(tmp_path)
+    with pytest.raises(ShardError, match="written from another source"):
+        write(tmp_path, ["abc", "ab"], tokenizer=CharTokenizer("abcd\x03"))
+    assert contents(tmp_path) == before
+    (tmp_path / "characters.json").unlink()
+    write(tmp_path, ["abc", "ab"])  # all is there: nothing is written, also not to a disk
+    assert "characters.json" not in contents(tmp_path)  # that cannot be written to
+
+
+def test_what_a_killed_call_left_of_another_tokenizer_is_replaced(tmp_path):
+    (tmp_path / "characters.json").write_text('["x"]')
+    write(tmp_path, ["abc", "ab"])
+    assert json.loads((tmp_path / "characters.json").read_text()) == LETTERS.characters
+
+
+@pytest.mark.parametrize("tokenizer", [LETTERS, BPETokenizer([], ["<|endoftext|>"])])
+def test_a_tokenizer_that_cannot_be_written_is_a_sentence(tmp_path, tokenizer):
+    name = "characters.json" if tokenizer is LETTERS else "bpe.json"
+    (tmp_path / name).mkdir()
+    with pytest.raises(ShardError, match=rf"{name} could not be written"):
+        write(tmp_path, ["abc"], tokenizer=tokenizer, end=0)
+
+
+def test_a_file_is_written_whole_or_left_as_it_was(tmp_path, monkeypatch):
+    shards.write_whole(tmp_path / "a", b"one ", b"", np.frombuffer(b"two", np.uint8))
+    assert contents(tmp_path) == {"a": b"one two"}
+    for owner, name in ((os, "fsync"), (Path, "replace")):
+
+        def full(*args):
+            raise OSError(errno.ENOSPC, "no room")
+
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="no room"):
+            patch.setattr(owner, name, full)
+            shards.write_whole(tmp_path / "a", b"three")
+        assert contents(tmp_path) == {"a": b"one two"}
+
+
 # --- stopped, killed, out of room
 
 
@@ -290,9 +348,9 @@ def test_a_stop_at_every_point_of_every_write_leaves_whole_shards(tmp_path, monk
     texts, calls = same_texts(14), itertools.count()
     whole = tmp_path / "whole"
     write(whole, texts, 7, shuffle=20)
-    real = {"fsync": os.fsync, "replace": Path.replace, "write": shards._write_whole}[where]
+    real = {"fsync": os.fsync, "replace": Path.replace, "write": shards.write_whole}[where]
     owner = {"fsync": os, "replace": Path, "write": shards}[where]
-    name = {"write": "_write_whole"}.get(where, where)
+    name = {"write": "write_whole"}.get(where, where)
     for stop_at in range(60):
         folder, calls = tmp_path / f"{where}{stop_at}", itertools.count()
 
@@ -362,9 +420,9 @@ def test_bytes_are_on_the_disk_before_the_name_and_then_the_name_is(tmp_path, mo
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
     write(tmp_path, ["abca", "bb"], shard_tokens=6, val_every=10**9)
-    size = (tmp_path / "shards.json").stat().st_size
-    first, last = [140, "train_000000.bin"], [132, "train_000001.bin"]
-    assert events == [*first, "folder", *last, "folder", size, "shards.json", "folder"]
+    size = {name: len(data) for name, data in contents(tmp_path).items()}
+    names = ("characters.json", "train_000000.bin", "train_000001.bin", "shards.json")
+    assert events == [event for name in names for event in (size[name], name, "folder")]
 
 
 KILLED = """
@@ -468,7 +526,7 @@ def test_a_full_or_broken_disk_is_a_sentence(tmp_path, monkeypatch, code):
         write(tmp_path, same_texts(), 10)
     assert caught.value.__suppress_context__
     monkeypatch.setattr(os, "fsync", real)
-    assert {path.suffix for path in tmp_path.iterdir()} == {".bin"}
+    assert {p.suffix for p in tmp_path.iterdir() if p.name != "characters.json"} == {".bin"}
     write(tmp_path, same_texts(), 10)
     write(tmp_path / "whole", same_texts(), 10)
     assert (

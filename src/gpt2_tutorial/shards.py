@@ -8,7 +8,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from operator import index
 from pathlib import Path
 from random import Random
@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from tqdm import tqdm
+
+from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 
 MAGIC, VERSION, DTYPE = b"GPT2SHRD", 1, b"<u2\0"  # u2: two bytes, the low one first
 HEADER = struct.Struct("<8s I 4s Q Q 32s 32s 16s Q Q")  # 128 bytes
@@ -148,7 +150,7 @@ class _Split:
         vocabulary = bytes.fromhex(self.job["vocabulary"])
         sums = vocabulary, hashlib.sha256(tokens).digest(), _fingerprint(self.job)
         header = Header(MAGIC, VERSION, DTYPE, *sizes, *sums, document, offset)
-        _write_whole(self.path(), HEADER.pack(*header), tokens)
+        _write(self.path(), HEADER.pack(*header), tokens)
         self.remember(header)
         self.held, self.size = [], 0
 
@@ -181,6 +183,7 @@ def write_shards(
     if (folder / INDEX).is_file() and read_index(folder)["job"] == job:
         return _counts(read_index(folder))  # it has all been written
     splits = {name: _Split(folder, name, job) for name in SPLITS}
+    _leave_tokenizer(tokenizer, folder)
 
     def wanted():
         """Yield what is not on the disk yet: split and place, and the text."""
@@ -200,7 +203,7 @@ def write_shards(
     content = {"job": job} | {name: one.shards for name, one in splits.items()}
     if not any(_counts(content).values()):
         raise ShardError(f"there is no text to write to {folder}: no document came")
-    _write_whole(folder / INDEX, json.dumps(content, indent=1).encode())
+    _write(folder / INDEX, json.dumps(content, indent=1).encode())
     return _counts(content)
 
 
@@ -458,8 +461,25 @@ def _with_end(ids, document, job):
     return np.append(ids, job["end_of_text"]).astype("<u2")
 
 
-def _write_whole(path, *parts):
-    """Write aside, wait for the disk, rename: `path` is whole or not there."""
+def _leave_tokenizer(tokenizer, folder):
+    """Leave beside the shards what reads them again; GPT-2's needs no file."""
+    if hasattr(tokenizer, "characters"):
+        path = folder / "characters.json"
+        _write(path, json.dumps(tokenizer.characters).encode())
+    ours = isinstance(tokenizer, BPETokenizer)
+    if ours and not isinstance(tokenizer, GPT2Tokenizer):
+        with _refusals(path := folder / "bpe.json"):
+            tokenizer.save(path)
+
+
+def write_whole(path: Path, *parts: Any) -> None:
+    """Write aside, wait for the disk, rename: `path` is whole or not there.
+
+    >>> import tempfile
+    >>> write_whole(path := Path(tempfile.mkdtemp(), "a"), b"one ", b"two")
+    >>> path.read_bytes()
+    b'one two'
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with aside.open("wb") as file:
@@ -468,13 +488,25 @@ def _write_whole(path, *parts):
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
-        if os.name != "nt":  # Windows cannot open a folder
-            names = os.open(path.parent, os.O_RDONLY)
-            os.fsync(names)
-            os.close(names)
-    except OSError as error:
+    finally:
         with suppress(OSError):
             aside.unlink()
+    if os.name != "nt":  # Windows cannot open a folder
+        names = os.open(path.parent, os.O_RDONLY)
+        os.fsync(names)
+        os.close(names)
+
+
+def _write(path, *parts):
+    with _refusals(path):
+        write_whole(path, *parts)
+
+
+@contextmanager
+def _refusals(path):
+    try:
+        yield
+    except OSError as error:
         raise ShardError(
             f"{path} could not be written ({error.strerror}); the shards before it "
             "are whole. Make room, then do the same again to go on"

@@ -81,6 +81,7 @@ NOT_SHOWN: dict[str, dict[str, str]] = {
         "read_index": "refuses damaged files, no idea of the chapter",
         "vocabulary_hash": "a sha256 of all tokens; the chapter says what it is for",
         "write_shards": "the chapter cuts by hand; the rest is refusals and going on after a kill",
+        "write_whole": "aside, sync, rename: the chapter's `sync`, and an exercise of its own",
         "_Ahead": "reads the next batch in a thread, for speed alone",
         "_check_enough": "refuses more readers than there are sequences",
         "_check_ids": "refuses ids outside the vocabulary",

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpt2_tutorial.ops.options import add_model
 
 if TYPE_CHECKING:
     from gpt2_tutorial.bpe import BPETokenizer
+    from gpt2_tutorial.gpt import GPT
     from gpt2_tutorial.text import CharTokenizer
 
 DTYPES = ("float16", "bfloat16", "float32")
@@ -44,17 +45,34 @@ def run(asked: argparse.Namespace) -> None:
     import torch
 
     from gpt2_tutorial.ops.models import open_model
-    from gpt2_tutorial.pretrained import save_gpt2
 
     folder = Path(asked.to)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there already and not empty: name a new folder")
     model, tokenizer = open_model(asked.model, "cpu")
-    save_gpt2(model, folder, dtype=getattr(torch, asked.dtype))
-    for name, text in tokenizer_files(tokenizer, model.config.block_size).items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    write_model(model, tokenizer, folder, dtype=getattr(torch, asked.dtype))
     for file in sorted(folder.iterdir()):
         print(f"{file.stat().st_size:>13,} bytes  {file}")
+
+
+def write_model(
+    model: GPT, tokenizer: CharTokenizer | BPETokenizer, folder: str | Path, **how: Any
+) -> None:
+    """Write a model and the tokenizer that belongs to it; `how` goes to `save_gpt2`.
+
+    >>> import tempfile
+    >>> from gpt2_tutorial.gpt import GPT, GPTConfig
+    >>> from gpt2_tutorial.text import CharTokenizer
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_model(GPT(GPTConfig(8, 2, 1, 1, 12)), CharTokenizer("ab"), folder)
+    >>> sorted(file.name for file in folder.iterdir())
+    ['characters.json', 'config.json', 'model.safetensors']
+    """
+    from gpt2_tutorial.pretrained import save_gpt2
+
+    save_gpt2(model, folder, **how)
+    for name, text in tokenizer_files(tokenizer, model.config.block_size).items():
+        (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def tokenizer_files(tokenizer: CharTokenizer | BPETokenizer, block_size: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -11,9 +12,10 @@ from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.pretrained import load_gpt2
+from gpt2_tutorial.shards import ShardError, read_index, vocabulary_hash
 from gpt2_tutorial.text import CharTokenizer
 
-CHARACTERS = "characters.json"
+CHARACTERS, BPE = "characters.json", "bpe.json"  # what write_shards leaves beside its shards
 OURS = "simple-gpt"  # the model of chapter 12, which comes with the package
 
 
@@ -63,8 +65,43 @@ def tokenizer_of(name_or_folder: str) -> CharTokenizer | BPETokenizer:
     50257
     """
     file = Path(name_or_folder, CHARACTERS)
-    if not file.exists():
-        return GPT2Tokenizer()
+    return _characters(file) if file.exists() else GPT2Tokenizer()
+
+
+def tokenizer_of_shards(folder: str | os.PathLike[str]) -> CharTokenizer | BPETokenizer:
+    """Find the tokenizer that wrote a folder of shards: beside them, or else GPT-2's.
+
+    >>> import tempfile
+    >>> from gpt2_tutorial.shards import write_shards
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = write_shards(["ab", "ba"], CharTokenizer("ab."), folder, end_of_text=0)
+    >>> tokenizer_of_shards(folder).characters
+    ['.', 'a', 'b']
+    """
+    wanted = read_index(folder)["job"]["vocabulary"]
+    readers = {CHARACTERS: _characters, BPE: BPETokenizer.load}
+    beside = [Path(folder, name) for name in readers if Path(folder, name).exists()]
+    problems = []
+    for file in beside:
+        try:
+            tokenizer = readers[file.name](file)
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+            continue
+        if vocabulary_hash(tokenizer).hex() == wanted:
+            return tokenizer
+        problems.append(f"{file.name} holds another one")
+    gpt2 = GPT2Tokenizer()
+    if vocabulary_hash(gpt2).hex() == wanted:
+        return gpt2
+    there = "; ".join(problems) or f"neither {CHARACTERS} nor {BPE} is there"
+    raise ShardError(
+        f"which tokenizer wrote the shards in {folder}? It is not GPT-2's, and {there}: "
+        "put the file of that tokenizer beside them, or prepare the data again"
+    )
+
+
+def _characters(file: Path) -> CharTokenizer:
     try:
         characters = json.loads(file.read_text(encoding="utf-8"))
         if not (isinstance(characters, list) and characters):
@@ -84,7 +121,8 @@ def start_of(tokenizer: CharTokenizer | BPETokenizer) -> list[int]:
     [0]
     """
     if isinstance(tokenizer, CharTokenizer):
-        return tokenizer.encode("\n")
+        known = tokenizer.characters  # a text without lines begins after its first character
+        return tokenizer.encode("\n" if "\n" in known else known[0])
     return list(tokenizer.special_tokens.values())[:1]
 
 
