@@ -7,7 +7,7 @@ import re
 import shutil
 import uuid
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,11 @@ def save(
     *,
     keep: int = 2,
     keep_also: Collection[int] = (),
+    more: Callable[[Path], dict[str, str]] = lambda aside: {},
 ) -> Path:
     """Write `state` as folder/step_00000100, whole or not at all; drop old ones.
 
+    `more` may add files of its own, and returns their sums.
     >>> import tempfile
     >>> save(tempfile.mkdtemp(), 100, {"model": {"w": torch.ones(2)}}).name
     'step_00000100'
@@ -53,7 +55,7 @@ def save(
         for stump in folder.glob(".step_*.part"):  # what a kill left half-written
             shutil.rmtree(stump)
         aside.mkdir(parents=True)
-        sums = _write_parts(aside, state)
+        sums = _write_parts(aside, state) | more(aside)
         manifest = {"format": FORMAT, "step": step, "sha256": sums}
         _write_text(aside / MANIFEST, json.dumps(manifest, indent=1))  # last of all
         sync(aside)

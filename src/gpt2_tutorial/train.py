@@ -67,6 +67,7 @@ class TrainConfig:
     # how it is computed: the same numbers but for rounding
     precision: str = "auto"
     compile: bool = False  # a minute of waiting, then about twice as fast on a GPU
+    shard: bool = False  # cut weights and AdamW over the processes: gpt2-xl's 25 GB
     # how often something else happens, in steps (250 and 20: build-nanogpt's)
     eval_every: int = 250
     eval_batches: int = 20
@@ -142,6 +143,19 @@ PRESETS = {  # one per machine; ops/plan.py tells what each takes and costs
     "8xh100": TrainConfig(micro_batch=64, compile=True),
     "8xa100": TrainConfig(micro_batch=32, compile=True),
     "2x8xh100": TrainConfig(micro_batch=32, compile=True),
+    "8xh100-xl": TrainConfig(  # gpt2-xl (Radford et al. 2019, Table 2)
+        n_layer=48,
+        n_head=25,
+        n_embd=1600,
+        batch_tokens=1_048_576,  # and max_lr: GPT-3 XL's, its Table 2.1
+        micro_batch=8,
+        max_steps=30_000,  # 31B tokens: 20 a parameter (Hoffmann et al. 2022)
+        warmup_steps=358,  # 375M tokens, as above
+        max_lr=2e-4,
+        min_lr=2e-5,
+        compile=True,
+        shard=True,
+    ),
 }
 # what may differ when a run goes on: it changes rounding or pictures, not the run
 MAY_CHANGE = ("micro_batch", "precision", "compile", "keep")
@@ -180,7 +194,19 @@ class Outcome(NamedTuple):
 
 
 class Resumable:
-    """What a checkpoint holds of a run, and how a run is put back there."""
+    """How a run is shared, what a checkpoint holds of it, how it is put back."""
+
+    def wrapped(self, losses: LossModel) -> nn.Module:
+        """What computes one loss for all processes."""
+        return wrap(losses, self.config, self.ranks)
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """This process's loss, to look at and not to learn from."""
+        return chunked_loss(self.model, x, y)
+
+    def apart(self) -> float:
+        """How far the processes' weights are apart."""
+        return apart(self.model)
 
     def position(self) -> dict[str, Any]:
         """Where loader and dice stand: what a step that is broken off moves."""
@@ -217,6 +243,10 @@ class Resumable:
             setattr(self, name, state["run"][name])
         self.before = self.position()
 
+    def resume(self, path: Path) -> None:
+        """Go on where a checkpoint was written."""
+        self.restore(checkpoint.load(path))
+
     def rewind(self) -> None:
         """Forget a step that was broken off: it will be taken again."""
         self.optimizer.zero_grad()
@@ -250,13 +280,13 @@ class Run(Resumable):
         self.precision = choose_precision(ranks.device, config.precision)
         kind = ranks.device.type
         self.scaler = torch.amp.GradScaler(kind) if self.precision.scaled else None
+        self.losses = self.wrapped(LossModel(self.model))
         self.optimizer = torch.optim.AdamW(
             param_groups(self.model, config.weight_decay),
             lr=config.max_lr,
             betas=(config.beta1, config.beta2),
             fused=kind in ("cuda", "cpu"),  # chapter 04's, in one kernel
         )
-        self.losses = wrap(LossModel(self.model), config, ranks)
         self.before = self.position()
 
     def take_step(self, poll: Callable[[], None]) -> tuple[float, float, float]:
@@ -367,7 +397,7 @@ def evaluate(run: Run, val_loader: Loader, poll: Callable[[], None]) -> float:
             batch = val_loader.next_batch()
             x, y = (to_device(part, run.ranks.device) for part in batch)
             with autocast(run.ranks.device, run.precision):
-                total += chunked_loss(run.model, x, y).item()
+                total += run.loss(x, y).item()
     finally:
         run.model.train()
         val_loader.load_state_dict(start)
@@ -386,6 +416,7 @@ def fit(
     log: Callable[[dict[str, Any]], None] = lambda row: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
     look: Callable[[Run, Callable], dict[str, Any]] = lambda run, poll: {},
+    kind: type[Run] = Run,
 ) -> Outcome:
     """Train until all steps are done or one asks for an end; go on if begun."""
 
@@ -393,9 +424,9 @@ def fit(
         if any_rank(asked_to_stop()):
             raise StopRequested
 
-    folder, run = Path(folder), Run(model, loader, config, ranks)
+    folder, run = Path(folder), kind(model, loader, config, ranks)
     if (newest := checkpoint.latest(folder)) is not None:
-        run.restore(checkpoint.load(newest))
+        run.resume(newest)
     run.model.train()
     try:
         with fast_kernels(ranks.device, run.precision):
@@ -449,7 +480,7 @@ def look_at(run: Run, folder: Path, val_loader, log, poll, look) -> None:
         return  # the run was stopped after this look
     val = evaluate(run, val_loader, poll)
     row = {"step": run.step, "val": val, **look(run, poll)}
-    row["apart"] = apart(run.model)
+    row["apart"] = run.apart()
     run.val, run.looked_at = val, run.step
     log(row)
     if val < run.best:

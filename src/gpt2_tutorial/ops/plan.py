@@ -3,7 +3,7 @@
 import argparse
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,6 +37,7 @@ MACHINES = {
     "8xh100": Machine("eight H100 SXM", 8, 989e12, 0.40, 80e9, 23.0),
     "8xa100": Machine("eight A100 (80 GB)", 8, 312e12, 0.45, 80e9, 14.0),
     "2x8xh100": Machine("two machines with eight H100 each", 16, 989e12, 0.38, 80e9, 46.0),
+    "8xh100-xl": Machine("eight H100 SXM, for gpt2-xl", 8, 989e12, 0.38, 80e9, 23.0),
 }
 
 
@@ -55,18 +56,32 @@ def memory(config: TrainConfig, machine: Machine) -> dict[str, float]:
 
     Activations are counted for flash attention and bf16 (34 bytes a number of the stream and
     layer, Korthikanti et al. 2022, without their scores); logits for one chunk of 4,096 tokens.
+    With `shard`, each device holds its share, and for a while the tables and two blocks: the one
+    at work and the one that is next, with their gradients.
 
     >>> parts = memory(TrainConfig(), MACHINES["1xh100"])
     >>> round(parts["weights"] / 1e6)
     498
     """
     n, wide = parameters(config), config.micro_batch * config.block_size
-    parts = {"weights": 4.0 * n, "gradients": 4.0 * n, "AdamW's two averages": 8.0 * n}
+    own = n / machine.processes if config.shard else n
+    parts = {"weights": 4.0 * own, "gradients": 4.0 * own, "AdamW's two averages": 8.0 * own}
     parts["activations"] = 34.0 * wide * config.n_embd * config.n_layer
     parts["one chunk of logits"] = 3 * 4.0 * min(wide, 4096) * config.vocab_size
-    if machine.processes > 1:
+    if config.shard:
+        parts["gathered for a while"] = 2 * 4.0 * gathered(config)
+    elif machine.processes > 1:
         parts["DDP's buckets"] = 0.0  # the gradients are views of them
     return parts
+
+
+def gathered(config: TrainConfig) -> int:
+    """Count the weights that a device of a sharded run holds whole at once.
+
+    >>> gathered(PRESETS["8xh100-xl"])  # of 1,557,611,200
+    143537600
+    """
+    return parameters(replace(config, n_layer=min(config.n_layer, 2)))
 
 
 def measured_share(preset: str) -> float | None:
