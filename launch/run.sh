@@ -6,10 +6,12 @@
 #
 # The same command goes on where a run was stopped. All arguments go to train_gpt2.py.
 # NPROC: processes on this machine (default: one for each GPU, or one without).
-# SCRIPT, TRIES: what to launch, and how often without progress (default: 3).
+# SCRIPT, TRIES: what to launch, and how often without progress (default: 3; 0: once, and no more).
+# ADDR: this machine's private address, where its host name means nothing to the others.
 # Ends with 0 done, 65 bad data, 70 non-finite, 74 disk, 75 stopped (run it again), 78 bad settings.
 # Several machines speak without a password: never let HEAD's port face the internet.
 set -uo pipefail
+set -m # torchrun gets a group of its own: Ctrl-C reaches it once, by `stop`, and not twice
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 script=${SCRIPT:-$here/train_gpt2.py}
@@ -30,6 +32,7 @@ export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=100          # seconds to save in, before 
 if [ "${NNODES:-1}" -gt 1 ]; then
   : "${HEAD:?set HEAD to the private address of the first machine}"
   where=(--nnodes "$NNODES" --rdzv-backend c10d --rdzv-endpoint "$HEAD:${PORT:-29500}")
+  [ -z "${ADDR:-}" ] || where+=(--local-addr "$ADDR")
 else
   where=(--standalone)
 fi
@@ -38,9 +41,9 @@ newest() { find "$out/checkpoints" -maxdepth 1 -name 'step_*' 2>/dev/null | sort
 word() { cat "$out/status.json" 2>/dev/null; }
 code() { sed -n 's/.*"code": \([0-9]*\).*/\1/p' "$out/status.json" 2>/dev/null; }
 
-asked= child=
+asked='' child=''
 stop() { asked=1; [ -n "$child" ] && kill -TERM "$child" 2>/dev/null; }
-trap stop TERM INT
+trap stop TERM INT HUP
 
 failures=0
 until [ -e "$out/DONE" ]; do
@@ -48,11 +51,17 @@ until [ -e "$out/DONE" ]; do
   heard=$(word) # it names its process, so this try's own word will be another one
   torchrun "${where[@]}" --nproc-per-node "$nproc" --max-restarts 0 "$script" "$@" &
   child=$!
-  wait "$child" || true
-  while kill -0 "$child" 2>/dev/null; do wait "$child" || true; done # a signal ends `wait` early
+  ended=0
+  wait "$child" || ended=$?
+  while kill -0 "$child" 2>/dev/null; do # a signal ends `wait` early
+    ended=0
+    wait "$child" || ended=$?
+  done
   said=
   [ "$(word)" != "$heard" ] && said=$(code)
   [ "$said" = 0 ] && [ -e "$out/DONE" ] && break
+  # Not the first machine, and no shared disk: nothing was said here, but all processes ended well.
+  [ "$ended" = 0 ] && [ "${NNODES:-1}" -gt 1 ] && break
   if [ -n "$asked" ] || [ "$said" = 75 ]; then
     echo "run.sh: stopped; the same command goes on" >&2
     exit 75

@@ -1,21 +1,27 @@
 """The folder of one run: one owner, metrics that go on, and a status that launchers read."""
 
 import contextlib
+import io
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 # What a process ends with. Behind torchrun they are lost, so STATUS says the same.
-DONE, BAD_DATA, NON_FINITE, NO_DISK, STOPPED, BAD_CONFIG = 0, 65, 70, 74, 75, 78
+DONE, LOST, BAD_DATA, NON_FINITE, NO_DISK, STOPPED, BAD_CONFIG = 0, 1, 65, 70, 74, 75, 78
 WORDS = {DONE: "done", BAD_DATA: "bad data", NON_FINITE: "non-finite", NO_DISK: "no disk"}
-WORDS |= {STOPPED: "stopped", BAD_CONFIG: "bad configuration"}
+WORDS |= {STOPPED: "stopped", BAD_CONFIG: "bad configuration", LOST: "lost"}
 LOCK, STATUS, FINISHED, METRICS = "lock", "status.json", "DONE", "metrics.jsonl"
 
 
-class InUse(RuntimeError):
+class FolderError(RuntimeError):
+    """The folder cannot be written to; the message says what to do."""
+
+
+class InUse(FolderError):
     """Another process is writing to the folder."""
 
 
@@ -35,28 +41,33 @@ class RunFolder:
         self._lock = self._metrics = None
 
     def __enter__(self) -> Self:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.path / LOCK)
-        self._metrics = (self.path / METRICS).open("a", encoding="utf-8")
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.path / LOCK)
+            self._metrics = _appended(self.path / METRICS)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._metrics.close()
-        self._lock.close()  # the lock goes with it, also when the process is killed
+        for file in (self._metrics, self._lock):  # a kill lets go of the lock as well
+            with contextlib.suppress(OSError):  # what a full disk did not take was told before
+                file.close()
 
     def forget_after(self, step: int) -> None:
         """Drop rows of steps that will be taken again, so that none stands there twice."""
         kept = [row for row in self.rows() if row["step"] <= step]
-        self._metrics.close()
-        _write_whole(self.path / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
-        self._metrics = (self.path / METRICS).open("a", encoding="utf-8")
+        with _explained(self.path):
+            self._metrics.close()
+            _write_whole(self.path / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+            self._metrics = _appended(self.path / METRICS)
 
     def log(self, row: dict[str, Any]) -> None:
         """Append one row, at once: a kill loses at most the line being written."""
-        self._metrics.write(json.dumps(row) + "\n")
-        self._metrics.flush()
+        with _explained(self.path):
+            self._metrics.write(json.dumps(row) + "\n")
+            self._metrics.flush()
         if self.also is not None:
-            self.also(row)
+            with contextlib.suppress(OSError):  # a terminal that is gone ends no run
+                self.also(row)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all rows so far; a last line that a kill cut off is left out."""
@@ -64,17 +75,35 @@ class RunFolder:
             return _parsed((self.path / METRICS).read_text(encoding="utf-8"))
         return []
 
+    def check_room(self, parameters: int, keep: int) -> None:
+        """Refuse a disk that will be full before the run has kept what it is to keep."""
+        count = keep + 2  # the best one as well, and the one that is being written
+        needed = count * 12 * parameters  # float32: weights and AdamW's two averages
+        there = sum(f.stat().st_size for f in self.path.glob("checkpoints/step_*/*"))
+        disk = shutil.disk_usage(self.path)
+        if disk.total and disk.free + there < needed:  # what is mounted from afar may say 0
+            raise FolderError(
+                f"{self.path} will need {needed / 1e9:.3g} GB for {count} checkpoints, and its disk "
+                f"has {(disk.free + there) / 1e9:.3g} GB: make room, choose another folder, or "
+                "lower --keep"
+            )
+
     def begin(self) -> None:
         """Say that the run is under way."""
-        _write_whole(self.path / STATUS, json.dumps({"state": "running", "pid": os.getpid()}))
+        with _explained(self.path):
+            _write_whole(self.path / STATUS, json.dumps({"state": "running", "pid": os.getpid()}))
 
     def end(self, code: int, reason: str, step: int) -> None:
         """Say how it ended; launchers read this, since torchrun swallows exit codes."""
         status = {"state": WORDS[code], "code": code, "reason": reason, "step": step}
         status["pid"] = os.getpid()  # so that launchers can tell it from an older word
-        _write_whole(self.path / STATUS, json.dumps(status, ensure_ascii=False))
-        if code == DONE:
-            (self.path / FINISHED).touch()
+        text = json.dumps(status, ensure_ascii=False)
+        try:
+            _write_whole(self.path / STATUS, text)
+            if code == DONE:
+                (self.path / FINISHED).touch()
+        except OSError:  # a full disk, as a rule: no new file, but the old one has some room
+            _write_over(self.path / STATUS, text)
 
     def status(self) -> dict[str, Any]:
         """Return what was said last ({} before the first word)."""
@@ -123,7 +152,39 @@ def _take(file) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def _appended(path: Path):
+    """Open the file at its end, behind a line that a kill may have cut off."""
+    file = path.open("ab+")
+    if file.tell() > 0:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+    return io.TextIOWrapper(file, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _explained(folder: Path):
+    try:
+        yield
+    except OSError as error:
+        raise FolderError(
+            f"{folder} cannot be written to ({error.strerror}): make room or choose another "
+            "folder; the checkpoints in it are as they were"
+        ) from None
+
+
 def _write_whole(file: Path, text: str) -> None:
-    aside = file.with_name(f".{file.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, file)
+    aside = file.with_name(f".{file.name}.{os.getpid()}.part")  # several ranks may write at once
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
+
+
+def _write_over(file: Path, text: str) -> None:
+    with contextlib.suppress(OSError), file.open("r+b") as status:
+        status.write(text.encode())
+        status.truncate()
