@@ -18,8 +18,9 @@ from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.ops import encode, prepare
 from gpt2_tutorial.ops.encode import ParallelEncoder, batches, load_tokenizer
+from gpt2_tutorial.ops.models import tokenizer_of_shards
 from gpt2_tutorial.ops.prepare import PrepareError, find_files, text_source
-from gpt2_tutorial.shards import ShardLoader, check_shards, read_index
+from gpt2_tutorial.shards import ShardError, ShardLoader, check_shards, read_index
 from gpt2_tutorial.text import CharTokenizer
 
 SRC = Path(__file__).parents[1] / "src"
@@ -260,7 +261,7 @@ def test_a_tokenizer_of_ones_own_is_left_beside_the_shards(tmp_path, capsys):
         (["--val-every", 1], "val_every must be 2 or more, not 1"),
         (["--shuffle", -1], "shuffle must be 0 or more, not -1"),
         (["--seed", -1], "seed must be 0 or more, not -1"),
-        (["--out", os.devnull + "/x"], "characters.json could not be written"),
+        (["--out", os.devnull + "/x"], f"{os.devnull}/x cannot be written to"),
     ],
 )
 def test_options_that_make_no_sense_are_named(tmp_path, capsys, more, sentence):
@@ -276,6 +277,91 @@ def test_a_text_that_holds_the_end_of_texts_is_named(tmp_path, capsys):
     words = ("text", tmp_path, "--out", tmp_path / "out", "--tokenizer", "characters")
     assert run(*words) == 1
     assert r"the text holds '\x03'" in capsys.readouterr().err
+
+
+SHARED = ["out", "tokenizer", "shard_tokens", "val_every", "shuffle", "seed"]
+SHARED += ["processes", "limit", "quiet"]
+
+
+@pytest.mark.parametrize("source", ["text", "shakespeare", "fineweb-edu", "openwebtext", "check"])
+def test_every_option_is_explained_with_its_default(source, capsys):
+    parser = argparse.ArgumentParser()
+    prepare.add_arguments(parser)
+    (sources,) = (each for each in parser._actions if each.dest == "source")
+    options = {each.dest: each for each in sources.choices[source]._actions if each.dest != "help"}
+    more = {"text": ["paths", "field", "documents"], "shakespeare": [], "check": ["folder"]}
+    wanted = SHARED if source != "check" else []
+    assert sorted(options) == sorted(wanted + more.get(source, ["name"]))
+    for option in options.values():
+        said = " ".join(option.help.split())
+        assert ("(default: " in said) == bool(option.option_strings)
+        if type(option.default) in (str, int) and option.dest != "processes":
+            assert f"(default: {option.default})" in said % {"default": option.default}
+    with pytest.raises(SystemExit):
+        parser.parse_args([source, "--help"])
+    assert "(default: 100000000)" in capsys.readouterr().out or source == "check"
+
+
+def test_another_text_leaves_the_tokenizer_of_the_shards_alone(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("abc" * 50)
+    words = ("text", tmp_path / "a.txt", "--out", tmp_path / "out", "--processes", 1)
+    assert run(*words, "--tokenizer", "characters") == 0
+    (tmp_path / "a.txt").write_text("abd" * 50)
+    assert run(*words, "--tokenizer", "characters") == 1
+    assert json.loads((tmp_path / "out" / "characters.json").read_text()) == ["\3", *"abc"]
+    assert tokenizer_of_shards(tmp_path / "out").characters == ["\3", *"abc"]
+
+
+def test_the_tokenizer_of_shards_is_found_whichever_it_was(tmp_path):
+    (tmp_path / "a.txt").write_text("hug hugs pug\n" * 30)
+    BPETokenizer.train("hugs hug pug", 262, ["<|endoftext|>"]).save(tmp_path / "mine.json")
+    for number, name in enumerate(("gpt2", "characters", tmp_path / "mine.json")):
+        out = tmp_path / str(number)
+        words = ("text", tmp_path / "a.txt", "--out", out, "--processes", 1, "--val-every", 2)
+        assert run(*words, "--documents", "line", "--tokenizer", name) == 0
+        tokenizer = tokenizer_of_shards(out)
+        loader = ShardLoader(out, "val", B=1, T=9, tokenizer=tokenizer)
+        assert set(tokenizer.decode(loader.next_batch()[0][0].tolist())) <= set(
+            "<|endoftext|>\3hug hugs pug"
+        )
+        names = {path.name for path in out.iterdir()} - {"shards.json"}
+        beside = {name for name in names if not name.endswith(".bin")}
+        assert beside == [set(), {"characters.json"}, {"bpe.json"}][number]
+
+
+@pytest.mark.parametrize(
+    ("beside", "sentence"),
+    [
+        ({}, "It is not GPT-2's, and neither characters.json nor bpe.json is there"),
+        ({"characters.json": '["a", "b"]'}, "and characters.json holds another one"),
+        ({"characters.json": '["b", "a"]'}, "characters.json is no list of characters"),
+        ({"characters.json": "\udcff"}, "characters.json is no list of characters"),
+        ({"bpe.json": "{}"}, "bpe.json is no tokenizer to load"),
+        ({"bpe.json": "[", "characters.json": "[1]"}, "no list of characters: .*; .*bpe.json"),
+    ],
+)
+def test_a_tokenizer_that_did_not_write_the_shards_is_refused(tmp_path, beside, sentence):
+    (tmp_path / "a.txt").write_text("abc" * 50)
+    out = tmp_path / "out"
+    words = ("text", tmp_path / "a.txt", "--out", out, "--tokenizer", "characters")
+    assert run(*words, "--processes", 1) == 0
+    (out / "characters.json").unlink()
+    for name, text in beside.items():
+        (out / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ShardError, match=sentence) as caught:
+        tokenizer_of_shards(out)
+    assert str(caught.value).endswith("beside them, or prepare the data again")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stray_file_beside_gpt2s_shards_does_no_harm(tmp_path):
+    (tmp_path / "a.txt").write_text("abc" * 50)
+    words = ("text", tmp_path / "a.txt", "--out", tmp_path / "out", "--processes", 1)
+    assert run(*words) == 0
+    (tmp_path / "out" / "characters.json").write_text('["a"]')
+    assert isinstance(tokenizer_of_shards(tmp_path / "out"), GPT2Tokenizer)
+    with pytest.raises(ShardError, match=r"holds no shards.json to read"):
+        tokenizer_of_shards(tmp_path)
 
 
 def test_a_limit_counts_documents_and_few_documents_get_a_note(tmp_path, capsys):

@@ -47,6 +47,30 @@ class WhenToStop:
             (400, 600),
             "The right two steps, the other way round: first the stop, then the weights.",
         ),
+        "one place on": (
+            (700, 500),
+            "You have given the first loss to step 100. It belongs to step 0: a run is judged once "
+            "before it begins.",
+        ),
+        "places": (
+            (6, 4),
+            "Those are places in the row. Say the steps: this run is judged every 100.",
+        ),
+        "as in the example": (
+            (400, 200),
+            "So it went in the example by hand. Here step 400 is a new best, and at a new best the "
+            "waiting begins anew.",
+        ),
+        "one more": (
+            (700, 400),
+            "The weights are right. But with patience 2 the second evaluation without a new best "
+            "ends the run: count from 400 on.",
+        ),
+        "the last before the end": (
+            (700, 600),
+            "Find the best so far after each evaluation, and count those since. When two have "
+            "brought nothing better, the run stops, and hands out the best.",
+        ),
     }
 
 
@@ -73,7 +97,7 @@ class Guesser:
         return self
 
     def __call__(self, idx, targets=None):
-        self.notes.append((self.training, torch.is_grad_enabled()))
+        self.notes.append((self.training, torch.is_grad_enabled(), idx.flatten().tolist()))
         bets = fixed_bets(self.seed, self.size)
         if self.training:
             bets = bets * (torch.rand(self.size, self.size) > 0.5)
@@ -120,19 +144,30 @@ def texts_to_judge(rng: random.Random):
 
 
 def judged_twice(share_right, model, ids, block_size, windows):
-    """What two calls in a row come to, and what they do with the model."""
-    before = model.training
-    first = share_right(model, ids, block_size, windows)
-    second = share_right(model, ids, block_size, windows)
-    return {
-        "share": first if first == second else "another one at the second call",
-        "judged in training mode": any(training for training, _ in model.notes),
-        "gradients prepared": any(grads for _, grads in model.notes),
-        "mode put back": model.training == before,
-    }
+    """What two calls in a row come to, and what they do with the model.
+
+    A share counts only if it was judged in eval mode, on the same windows both times: what chance
+    brings is not compared.
+    """
+    before, shares, seen = model.training, [], []
+    for _ in range(2):
+        begin = len(model.notes)
+        shares.append(share_right(model, ids, block_size, windows))
+        seen.append([i for *_, window in model.notes[begin:] for i in window])
+    if shares[0] is None:
+        return None
+    trained = any(training for training, *_ in model.notes)
+    after = "as before" if model.training == before else "another"
+    found = {"mode": f"{'train' if trained else 'eval'}, then {after}"}
+    found["grad"] = any(grads for _, grads, _ in model.notes)
+    found["fixed"] = trained or seen[0] == seen[1]
+    found["share"] = shares[0] if found["fixed"] and not trained else "by chance"
+    return found
 
 
-def judge(start="even", mode="restore", grads=False, against=1, places=slice(None)):
+def judge(
+    start="even", mode="restore", grads=False, against=1, places=slice(None), axis=-1, times=1
+):
     """share_right with one thing wrong."""
 
     def share_right(model, ids, block_size, windows):
@@ -143,6 +178,7 @@ def judge(start="even", mode="restore", grads=False, against=1, places=slice(Non
             "beginning": torch.arange(windows),
             "one after the other": torch.arange(windows) * block_size,
             "too far": torch.linspace(0, last, windows).long(),
+            "too early": torch.linspace(0, last - 2, windows).long(),
         }[start]
         cut = ids[starts[:, None] + torch.arange(block_size + 1)]
         was_training = model.training
@@ -153,9 +189,25 @@ def judge(start="even", mode="restore", grads=False, against=1, places=slice(Non
         if mode in ("restore", "train"):
             model.train(was_training or mode == "train")
         came = cut[:, 1:] if against else cut[:, :-1]
-        return (logits.argmax(-1) == came)[:, places].float().mean().item()
+        return times * (logits.argmax(axis) == came)[:, places].float().mean().item()
 
     return share_right
+
+
+def shortened(model, ids, block_size, windows):
+    """share_right whose last window is one id short, since a slice may reach over the end."""
+    was_training, right = model.training, 0
+    model.eval()
+    with torch.no_grad():
+        for start in torch.linspace(0, len(ids) - block_size, windows).long().tolist():
+            x, y = ids[start : start + block_size], ids[start + 1 : start + block_size + 1]
+            right += (model(x[None])[0][0, : len(y)].argmax(-1) == y).sum().item()
+    model.train(was_training)
+    return right / (windows * block_size)
+
+
+def counted(model, ids, block_size, windows):
+    return share_right(model, ids, block_size, windows) * windows * block_size
 
 
 @exercise("12.2", subgoal="judge")
@@ -172,14 +224,14 @@ class ShareRight:
     mutants = {
         "training mode": (
             judge(mode="as it is"),
-            "You judge the model in the mode in which it comes. In training mode dropout is on, "
-            "so its answer is another one each time. Call model.eval() first, and put the mode "
-            "back.",
+            "Two calls with the same model and the same windows differ: it came in training mode, "
+            "where dropout rolls dice. Call model.eval() first, and put the mode back afterwards.",
         ),
         "training mode, gradients": (
             judge(mode="as it is", grads=True),
-            "Two things are missing: model.eval() (and the mode put back), so that dropout is "
-            "off, and torch.no_grad(), so that nothing is kept for a way back.",
+            "Two calls with the same model and the same windows differ, since dropout rolls dice: "
+            "model.eval() first, and the mode put back afterwards. And judge inside "
+            "torch.no_grad(), so that nothing is kept for a way back.",
         ),
         "gradients": (
             judge(grads=True),
@@ -232,8 +284,31 @@ class ShareRight:
             "You count the last place of each window alone. Each place makes a bet, and all of "
             "them count.",
         ),
+        "too far, in slices": (
+            shortened,
+            "Your last window is one place short, and nothing says so: a slice may reach over the "
+            "end. Its start is one too late, for the last start is len(ids) − block_size − 1.",
+        ),
+        "too early": (
+            judge(start="too early"),
+            "Your last window starts one too early, and the last id of the text is never bet on. "
+            "The last start is len(ids) − block_size − 1.",
+        ),
+        "percent": (
+            judge(times=100),
+            "That is in percent. A share lies between 0 and 1: leave the 100 away.",
+        ),
+        "a count": (
+            counted,
+            "You counted the right ones. A share is that number divided by all the places.",
+        ),
+        "along the places": (
+            judge(axis=1),
+            "argmax(1) looks along the places of a window. The logits of one place lie in the "
+            "last dimension: argmax(-1).",
+        ),
     }
-    hints = {"too far": 2, "against itself": 2}
+    hints = {"too far": 2, "too far, in slices": 2, "too early": 2, "against itself": 2}
 
 
 def restore(saved):
@@ -248,7 +323,12 @@ def restore(saved):
 @torch.no_grad()
 def restore_by_loops(saved):
     model = GPT(GPTConfig(**saved["config"]))
-    stored = {name.split("_orig_mod.")[-1]: weight for name, weight in saved["weights"].items()}
+    stored = {}
+    for name, weight in saved["weights"].items():
+        compiled = name[:10] == "_orig_mod."
+        stored[name[10:] if compiled else name] = weight
+    if sorted(stored) != sorted(model.state_dict()):
+        raise RuntimeError("a weight is missing, or has another name")
     for name, parameter in model.named_parameters():
         rows = parameter if parameter.dim() > 1 else parameter[None]
         theirs = stored[name] if parameter.dim() > 1 else stored[name][None]
@@ -258,8 +338,8 @@ def restore_by_loops(saved):
 
 
 def saved_models(rng: random.Random):
-    """What was saved of small models, every second one compiled."""
-    for i in range(20):
+    """What was saved of small models, every second one compiled; the last six are damaged."""
+    for i in range(24):
         config = {
             "block_size": rng.randint(4, 6),
             "vocab_size": rng.randint(5, 9),
@@ -273,12 +353,16 @@ def saved_models(rng: random.Random):
         for parameter in model.parameters():  # gains and shifts too should be anything
             parameter.data += 0.5 * torch.randn_like(parameter)
         prefix = "_orig_mod." if i % 4 > 1 else ""
+        prefix += "m." if i in (18, 20, 22) else ""  # out of somebody's larger program
         weights = {prefix + name: weight for name, weight in model.state_dict().items()}
+        if i in (19, 21, 23):
+            lost = rng.choice([name for name in weights if "h.0" in name])
+            del weights[lost]
         yield {"config": config, "weights": weights}
 
 
 def tried_out(restore, saved):
-    """What the restored model says to a few ids, and in which mode."""
+    """What the restored model says to a few ids, and in which mode; damaged ones are refused."""
     model = restore(saved)
     if not isinstance(model, nn.Module):
         return model
@@ -287,6 +371,13 @@ def tried_out(restore, saved):
     idx = torch.arange(config["block_size"])[None] % config["vocab_size"]
     with torch.no_grad():
         return {"logits": model.eval()(idx)[0], "mode": mode}
+
+
+def reported(saved):
+    """restore, but what it hands back is the report of load_state_dict."""
+    model = GPT(GPTConfig(**saved["config"])).eval()
+    weights = {name.removeprefix("_orig_mod."): w for name, w in saved["weights"].items()}
+    return model.load_state_dict(weights)
 
 
 def restored(config="saved", names=lambda name: name.removeprefix("_orig_mod."), strict=True,
@@ -348,6 +439,23 @@ class Restore:
             restored(weights=False),
             "That is a fresh model of the right sizes. Its weights are still random: "
             "load_state_dict.",
+        ),
+        "strict off, right names": (
+            restored(strict=False),
+            "Some of these files are damaged. With strict=False such a model comes back all the "
+            "same, with random numbers where a weight is missing. Load strictly, and let PyTorch "
+            "complain.",
+        ),
+        "lstrip": (
+            restored(names=lambda name: name.lstrip("_orig_mod.")),  # noqa: B005
+            "lstrip takes letters, not a word: it goes on as long as one of _ o r i g m d or a dot "
+            "comes next. Here it has eaten an “m.” too, which belongs to the name, so that weights "
+            "of another program look like yours. removeprefix takes off that word alone.",
+        ),
+        "the report": (
+            reported,
+            "load_state_dict fills the model in place. What it returns is a report of the names "
+            "that did not fit. Hand back the model.",
         ),
     }
     hints = {"default heads": 2}
@@ -428,6 +536,27 @@ def everything(cut, length):
     return 0, length
 
 
+def slightly_off(first=0, last=0):
+    """Both parts, the second from a little beside the cut, the first up to a little beside it."""
+    return losses_over(
+        lambda cut, length: (0, cut + last), lambda cut, length: (cut + first, length)
+    )
+
+
+def run_up(loss_of, ids, cut, block_size, count):
+    """Validation from one window before the cut on."""
+    return slightly_off(first=-block_size)(loss_of, ids, cut, block_size, count)
+
+
+def random_windows(loss_of, ids, cut, block_size, count):
+    found = []
+    for part in (ids[:cut], ids[cut:]):
+        starts = torch.randint(len(part) - block_size, (count,))
+        windows = part[starts[:, None] + torch.arange(block_size + 1)]
+        found.append(loss_of(windows[:, :-1], windows[:, 1:]))
+    return found
+
+
 def by_slices_unshifted(loss_of, ids, cut, block_size, count):
     found = []
     for part in (ids[:cut], ids[cut:]):
@@ -479,6 +608,36 @@ class TheWrongSlice:
             "You measured the slice, and then took the windows out of ids, where the same "
             "numbers point at its beginning. Take them out of the slice.",
         ),
+        "one before the cut": (
+            slightly_off(first=-1),
+            "Your validation begins one id before the cut, and that id was learned from. The text "
+            "learned from is ids[:cut], so ids[cut] is the first one held back.",
+        ),
+        "one behind the cut": (
+            slightly_off(first=1),
+            "Your validation begins one id too late. ids[:cut] ends before place cut, so ids[cut] "
+            "is held back already.",
+        ),
+        "a window before the cut": (
+            run_up,
+            "Your first window for validation lies before the cut, and all its targets but the "
+            "last were learned from. Begin at the cut.",
+        ),
+        "training one short": (
+            slightly_off(last=-1),
+            "Validation is right. Your training part ends one id too early: cut is already the "
+            "place behind its last id, as in ids[:cut].",
+        ),
+        "training one too long": (
+            slightly_off(last=1),
+            "Validation is right. Your training part reaches one id too far: ids[:cut] ends before "
+            "place cut.",
+        ),
+        "random windows": (
+            random_windows,
+            "Each part is right. But the windows are others at each call now, and they were the "
+            "same: keep linspace.",
+        ),
     }
     hints = {"slices, whole ids": 2}
 
@@ -502,6 +661,18 @@ class HalfTheContext:
             "nan",
             "Neither run breaks. Compare the two losses.",
         ),
+        "longer, in short": (
+            "64",
+            'Say it as one of the four texts, so "T = 64". And run it: a longer context ought to '
+            "help, but this is a short run.",
+        ),
+        "longer, a number": (
+            64,
+            'That is a number, and the answer is a text: "T = 64". And run it: a longer context '
+            "ought to help, but this is a short run.",
+        ),
+        "in short": ("32", 'Say it as one of the four texts: "T = 32".'),
+        "a number": (32, 'That is a number, and the answer is a text: "T = 32".'),
     }
 
 
@@ -525,12 +696,50 @@ def vet_by_loops(text):
 
 
 def own_texts(rng: random.Random):
-    """Short texts whose last tenth often has characters of its own."""
-    for i in range(22):
-        body = "".join(rng.choices("abcd ef", k=rng.randint(60, 90)))
-        rare = "".join(rng.choices("#é", k=2)) if i % 2 else ""
-        end = "".join(rng.choices("abcd xyzé#", k=len(body) // 9 - 1))
-        yield (body[:20] + rare + body[20:] + end,)
+    """Texts with strangers right behind the cut, and none of theirs right before it."""
+    for i in range(24):
+        length = rng.randrange(120, 180, 10) + i % 10
+        cut = int(0.9 * length)
+        first, *others = sorted(rng.sample("ghijklGHKMuvwéß#", 7), reverse=True)  # out of order
+        middle, late, last = rng.sample("pqrstPQRST", 3)
+        body = rng.choices("abcdABCD ef\n", k=cut)
+        body[rng.randint(length // 2 + 1, int(0.8 * length) - 1)] = middle
+        body[rng.randint(int(0.8 * length) + 1, cut - 4)] = late
+        body[cut - 1] = last
+        end = [*others, others[0], middle, late, last]
+        end += rng.choices("abcdABCD ef\n", k=length - cut - 1 - len(end))
+        rng.shuffle(end)
+        yield ("".join([*body, first, *end]),)
+
+
+def vetted(vet, text):
+    """What vet finds, with the strangers sorted, and whether they came so."""
+    found = vet(text)
+    if not (isinstance(found, tuple | list) and len(found) == 3 and isinstance(found[2], list)):
+        return found
+    in_order = sorted(found[2])
+    return *found[:2], in_order, "sorted" if in_order == found[2] else "not sorted"
+
+
+def vet_at(cut_of, before=lambda text: text):
+    """Vet with another cut, or with something done to the text before."""
+
+    def vet(text):
+        text = before(text)
+        cut = cut_of(len(text))
+        return len(text), len(set(text)), sorted(set(text[cut:]) - set(text[:cut]))
+
+    return vet
+
+
+def strangers_by(found):
+    """Vet whose strangers are `found` in the two parts of the text."""
+
+    def vet(text):
+        cut = int(0.9 * len(text))
+        return len(text), len(set(text)), found(text[:cut], text[cut:])
+
+    return vet
 
 
 @exercise("12.6", subgoal="choose")
@@ -543,18 +752,20 @@ class Vet:
     solution = vet
     spec = vet_by_loops
     inputs = own_texts
+    observe = vetted
     mutants = {
         "turned round": (
-            lambda text: (
-                len(text),
-                len(set(text)),
-                sorted(set(text[: int(0.9 * len(text))]) - set(text[int(0.9 * len(text)) :])),
-            ),
+            strangers_by(lambda known, end: sorted(set(known) - set(end))),
             "Those are characters that are missing at the end, and they do no harm. Strangers "
             "are in the last tenth and nowhere before it.",
         ),
+        "in one of the two": (
+            strangers_by(lambda known, end: sorted(set(known) ^ set(end))),
+            "^ keeps what stands in one of the two parts, whichever it is. Those that are missing "
+            "at the end do no harm: subtract instead.",
+        ),
         "the whole end": (
-            lambda text: (len(text), len(set(text)), sorted(set(text[int(0.9 * len(text)) :]))),
+            strangers_by(lambda known, end: sorted(set(end))),
             "Those are all characters of the last tenth. Strangers are those of them that the "
             "first nine tenths do not have.",
         ),
@@ -562,20 +773,69 @@ class Vet:
             lambda text: (len(text), len(set(text[: int(0.9 * len(text))])), vet(text)[2]),
             "Distinct characters are counted over the whole text: each needs a row in the table.",
         ),
+        "not sorted": (
+            strangers_by(lambda known, end: list(dict.fromkeys(c for c in end if c not in known))),
+            "The right strangers, each once, but in no order. Put sorted(…) around them.",
+        ),
         "not sorted, twice": (
-            lambda text: (
-                len(text),
-                len(set(text)),
-                [c for c in text[int(0.9 * len(text)) :] if c not in text[: int(0.9 * len(text))]],
-            ),
-            "The right characters, but as often as they come. Each once, sorted.",
+            strangers_by(lambda known, end: [c for c in end if c not in known]),
+            "The right characters, as often as they come, and in that order. Each once, sorted.",
+        ),
+        "sorted, twice": (
+            strangers_by(lambda known, end: sorted(c for c in end if c not in known)),
+            "The right characters, and sorted. But each should stand there once: begin with a set.",
         ),
         "a set": (
-            lambda text: (len(text), len(set(text)), set(vet(text)[2])),
+            strangers_by(lambda known, end: set(end) - set(known)),
             "The right strangers, in a set. Make it a sorted list.",
         ),
+        "a text": (
+            strangers_by(lambda known, end: "".join(sorted(set(end) - set(known)))),
+            "The right strangers, as one text. Leave the list that sorted gives as it is.",
+        ),
         "a count": (
-            lambda text: (len(text), len(set(text)), len(vet(text)[2])),
+            strangers_by(lambda known, end: len(set(end) - set(known))),
             "You counted the strangers. Name them: you will want to see them.",
+        ),
+        "bytes": (
+            lambda text: (len(text.encode()), *vet(text)[1:]),
+            "You counted bytes, and é has two of them. Count characters: len(text).",
+        ),
+        "the wrong two first": (
+            lambda text: (len(set(text)), len(text), vet(text)[2]),
+            "The first two stand the other way round: all characters, then the distinct ones.",
+        ),
+        "small letters": (
+            vet_at(lambda n: int(0.9 * n), str.lower),
+            "You made all letters small. To a model of characters, a and A are two: leave the text "
+            "as it is.",
+        ),
+        "one before": (
+            vet_at(lambda n: int(0.9 * n) - 1),
+            "You cut too early: the character right before place int(0.9 * len(text)) belongs to "
+            "the text before.",
+        ),
+        "one behind": (
+            vet_at(lambda n: int(0.9 * n) + 1),
+            "You cut one place too late: the last tenth begins with the character at place "
+            "int(0.9 * len(text)).",
+        ),
+        "rounded": (
+            vet_at(lambda n: round(0.9 * n)),
+            "round goes up half of the time, and then the cut is one place too late. int drops "
+            "what stands behind the point, as the split of the text does.",
+        ),
+        "a tenth from behind": (
+            vet_at(lambda n: n - n // 10),
+            "A tenth counted from the end is not always the place int(0.9 * len(text)): where the "
+            "length is no multiple of ten, you cut one too late.",
+        ),
+        "a fifth": (
+            vet_at(lambda n: int(0.8 * n)),
+            "You cut at eight tenths. The last tenth begins at int(0.9 * len(text)).",
+        ),
+        "half": (
+            vet_at(lambda n: n // 2),
+            "You cut in the middle. The last tenth begins at int(0.9 * len(text)).",
         ),
     }

@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,7 +21,7 @@ from tqdm.auto import tqdm
 
 from gpt2_tutorial import assets
 from gpt2_tutorial.ops.encode import END_OF_TEXT, EncodeError, ParallelEncoder, load_tokenizer
-from gpt2_tutorial.shards import ShardError, check_shards, write_shards
+from gpt2_tutorial.shards import ShardError, check_shards, write_shards, write_whole
 
 KINDS = (".txt", ".md", ".jsonl", ".jsonl.gz", ".parquet")
 SPEECHES = 5_000  # characters of Shakespeare that make a document
@@ -55,35 +54,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="gpt2",
         help="gpt2, characters, or a file that BPETokenizer.save wrote (default: gpt2)",
     )
-    shared.add_argument("--shard-tokens", type=int, default=100_000_000, metavar="N")
     shared.add_argument(
-        "--val-every", type=int, metavar="N", help="one document in N is for validation"
-    )
+        "--shard-tokens", type=int, default=100_000_000, metavar="N",
+        help="how many tokens a shard holds, two bytes each (default: %(default)s)",
+    )  # fmt: skip
+    shared.add_argument(
+        "--val-every", type=int, metavar="N",
+        help="one document in N is for validation (default: 100, of Shakespeare 10)",
+    )  # fmt: skip
     shared.add_argument(
         "--shuffle", type=int, default=100_000_000, metavar="N",
-        help="characters of text that are held to be shuffled; 0 keeps the order",
+        help="characters of text that are held to be shuffled; 0 keeps the order "
+        "(default: %(default)s)",
     )  # fmt: skip
-    shared.add_argument("--seed", type=int, default=0)
+    shared.add_argument(
+        "--seed", type=int, default=0, metavar="N",
+        help="another one shuffles otherwise, and judges by other documents (default: %(default)s)",
+    )  # fmt: skip
     shared.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, metavar="N",
         help="how many tokenize at once (default: all cores)",
     )  # fmt: skip
-    shared.add_argument("--limit", type=int, metavar="N", help="stop after N documents")
-    shared.add_argument("--quiet", action="store_true", help="no progress bar")
+    shared.add_argument(
+        "--limit", type=int, metavar="N", help="stop after N documents (default: take all)"
+    )
+    shared.add_argument("--quiet", action="store_true", help="no progress bar (default: a bar)")
 
     text = sources.add_parser("text", parents=[shared], help="files or folders of this machine")
     text.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help=", ".join(KINDS))
-    text.add_argument("--field", default="text", help="which field of jsonl, column of parquet")
+    text.add_argument(
+        "--field", default="text", metavar="NAME",
+        help="which field of jsonl, column of parquet (default: %(default)s)",
+    )  # fmt: skip
     text.add_argument(
         "--documents", choices=("file", "paragraph", "line"), default="file",
-        help="what a document is in a text file; a paragraph ends at an empty line",
+        help="what a document is in a text file; a paragraph ends at an empty line "
+        "(default: %(default)s)",
     )  # fmt: skip
     sources.add_parser("shakespeare", parents=[shared], help="tiny Shakespeare, for small runs")
-    for name, (repository, _, _) in HUB.items():
+    for name, (repository, usual, _) in HUB.items():
         hub = sources.add_parser(name, parents=[shared], help=f"{repository}, streamed")
-        hub.add_argument("--name", help="another configuration of the data set")
+        hub.add_argument(
+            "--name", help=f"which configuration of the data set (default: {usual or 'its own'})"
+        )
     check = sources.add_parser("check", help="read every byte of shards that are there")
-    check.add_argument("folder", type=Path)
+    check.add_argument("folder", type=Path, help="the folder of the shards")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -107,7 +122,7 @@ def _prepare(args: argparse.Namespace) -> None:
         raise ValueError(f"--limit must be 1 or more, not {args.limit}")
     out = args.out or Path("data", args.source)
     source = _source(args, out)
-    kind, value = _tokenizer(args, source, out)
+    kind, value = _tokenizer(args, source)
     tokenizer = load_tokenizer(kind, value)
     end = tokenizer.id_of[END_OF_TEXT] if kind == "characters" else None
     begin = time.perf_counter()
@@ -151,8 +166,8 @@ def _source(args: argparse.Namespace, out: Path) -> Source:
     return hub_source(args.source, args.name, out)
 
 
-def _tokenizer(args: argparse.Namespace, source: Source, out: Path) -> tuple[str, str]:
-    """Say what the tokenizer is in two strings, and leave it beside the shards."""
+def _tokenizer(args: argparse.Namespace, source: Source) -> tuple[str, str]:
+    """Say in two strings what the tokenizer is; write_shards leaves it beside the shards."""
     if args.tokenizer == "gpt2":
         return "gpt2", ""
     if args.tokenizer != "characters":
@@ -162,7 +177,6 @@ def _tokenizer(args: argparse.Namespace, source: Source, out: Path) -> tuple[str
                 f"{args.tokenizer} has no special token <|endoftext|> to stand between "
                 "documents: train it with special_tokens=['<|endoftext|>']"
             )
-        _leave(out / "bpe.json", Path(args.tokenizer).read_text(encoding="utf-8"))
         return "file", args.tokenizer
     if args.source in HUB:
         raise PrepareError(
@@ -173,27 +187,13 @@ def _tokenizer(args: argparse.Namespace, source: Source, out: Path) -> tuple[str
         raise PrepareError(
             f"the text holds {END_OF_TEXT!r}, which stands between documents here: take it out"
         )
-    characters = sorted(characters | {END_OF_TEXT})
-    _leave(out / "characters.json", json.dumps(characters))
-    return "characters", "".join(characters)
+    return "characters", "".join(sorted(characters | {END_OF_TEXT}))
 
 
 def _existing(path: str) -> str:
     if not Path(path).is_file():
         raise PrepareError(f"there is no tokenizer {path}: say gpt2, characters, or a file")
     return path
-
-
-def _leave(path: Path, text: str) -> None:
-    """Write a small file whole, under a passing name first."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True) if path.parent.is_dir() else None
-        raise PrepareError(f"{path} could not be written ({error.strerror})") from None
 
 
 # --- text on this machine
@@ -361,7 +361,11 @@ def hub_source(name: str, configuration: str | None, out: Path) -> Source:
             found = huggingface_hub.HfApi().dataset_info(repository, revision=branch).sha
         except Exception as error:  # whatever the network does
             raise unreachable(error) from None
-        _leave(note, json.dumps({"repository": repository, "version": found}))
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            write_whole(note, json.dumps({"repository": repository, "version": found}).encode())
+        except OSError as error:
+            raise PrepareError(f"{note} could not be written ({error.strerror})") from None
         return found
 
     revision = version()
