@@ -47,12 +47,12 @@ def solved(exercise: Exercise) -> list[str]:
 
 def mutants(exercise: Exercise) -> list[str]:
     """Complain unless each mutant is wrong, in its own way, and gets its own sentence."""
-    found = []
+    found, trials = [], {}
     for (a, one), (b, two) in combinations(exercise.mutants.items(), 2):
         if one.sentence == two.sentence:
             found.append(f"mutants {a!r} and {b!r} share one sentence")
         for seed in SEEDS:
-            if _twins(exercise, one, two, seed):
+            if _twins(exercise, a, b, seed, trials):
                 found.append(f"mutants {a!r} and {b!r} give the same answers (seed {seed})")
                 break
     for name, mutant in exercise.mutants.items():
@@ -73,12 +73,15 @@ def _own_sentence(exercise: Exercise, name: str, mutant: Mutant, seed: int) -> l
     return []
 
 
-def _twins(exercise: Exercise, one: Mutant, two: Mutant, seed: int) -> bool:
+def _twins(exercise: Exercise, a: str, b: str, seed: int, trials: dict) -> bool:
+    """Compare two mutants; the trial of the first is made once for each seed, in `trials`."""
+    one, two = exercise.mutants[a], exercise.mutants[b]
     if exercise.is_value:
         return same(one.answer, two.answer, exercise.atol)
     with own_dice():
-        trial = try_out(exercise, one.answer, seed)
-        return behaves_like(trial, two, trial.wrong)
+        if (a, seed) not in trials:
+            trials[a, seed] = try_out(exercise, one.answer, seed)
+        return behaves_like(trials[a, seed], two, trials[a, seed].wrong)
 
 
 def spec(exercise: Exercise) -> list[str]:

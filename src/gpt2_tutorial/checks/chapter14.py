@@ -1,7 +1,8 @@
 """The exercises of chapter 14: rounding, one step in pieces, clipping, what decays, a museum."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn as nn
@@ -28,6 +29,10 @@ class FourSums:
             "Look at the first sum again: from 512 on bfloat16 goes in steps of 4, and 513 is "
             "nearer to 512 than to 516.",
         ),
+        "always up": (
+            [516, 516, 2050, float("inf")],
+            "You round up. A number goes to the nearest neighbour: 513 is nearer to 512.",
+        ),
         "cut off": (
             [512, 512, 2048, float("inf")],
             "You cut 515 off. It is rounded to the nearest number, and 516 is nearer than 512.",
@@ -53,14 +58,29 @@ class FourSums:
     }
 
 
-def rows_and_model(seed: int, count: int, rows: int, width: int):
-    dice = torch.Generator().manual_seed(seed)
-    x = torch.randn(count * rows, width, generator=dice)
-    y = torch.randn(count * rows, 1, generator=dice)
-    torch.manual_seed(seed)
-    model = nn.Linear(width, 1)
-    (model(x) - 3).sum().backward()  # gradients that an earlier step left behind
-    return model, list(zip(x.chunk(count), y.chunk(count), strict=True))
+@dataclass(frozen=True)
+class Rows:
+    """How many rows in how many pieces; model and numbers follow from the seed."""
+
+    seed: int
+    count: int
+    rows: int
+    width: int
+
+    def __repr__(self) -> str:
+        pieces, rows = f"{self.count} piece", f"{self.rows} row"
+        return f"model, {pieces}{'s'[: self.count - 1]} of {rows}{'s'[: self.rows - 1]}, optimizer"
+
+    def made(self) -> tuple[nn.Module, list]:
+        dice = torch.Generator().manual_seed(self.seed)
+        x = torch.randn(self.count * self.rows, self.width, generator=dice)
+        y = torch.randn(self.count * self.rows, 1, generator=dice)
+        model = nn.Linear(self.width, 1)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.uniform_(-0.6, 0.6, generator=dice)
+        (model(x) - 3).sum().backward()  # gradients that an earlier step left behind
+        return model, list(zip(x.chunk(self.count), y.chunk(self.count), strict=True))
 
 
 class Downhill:
@@ -81,13 +101,26 @@ class Downhill:
                 p -= self.lr * p.grad
 
 
-def after_the_step(big_step: Callable, seed: int, count: int, rows: int, width: int) -> dict:
-    """What one big step leaves behind, on a model and pieces made from the seed."""
-    model, pieces = rows_and_model(seed, count, rows, width)
+def as_before(given: list, pieces: list) -> bool:
+    """Say whether the pieces are the ones that were handed over."""
+    return len(given) == len(pieces) and all(
+        torch.equal(a, x) and torch.equal(b, y)
+        for (a, b), (x, y) in zip(given, pieces, strict=True)
+    )
+
+
+def after_the_step(big_step: Callable, rows: Rows) -> dict:
+    """What one big step leaves behind; what is short stands first, so that it is shown."""
+    model, pieces = rows.made()
+    given = [(x.clone(), y.clone()) for x, y in pieces]
     optimizer = Downhill(model.parameters(), lr=0.1)
     big_step(model, pieces, optimizer)
     weights = nn.utils.parameters_to_vector(model.parameters()).detach()
-    return {"weights": weights.round(decimals=5), "steps of the optimizer": optimizer.taken}
+    return {
+        "steps": optimizer.taken,
+        "pieces kept": as_before(given, pieces),
+        "weights": weights.round(decimals=5),
+    }
 
 
 def big_step(model, pieces, optimizer):
@@ -111,38 +144,59 @@ def big_step_at_once(model, pieces, optimizer):
     optimizer.step()
 
 
-def batches_in_pieces(rng: random.Random) -> Iterator[tuple]:
-    yield 1, 1, 4, 2
-    yield 2, 2, 3, 2
+def batches_in_pieces(rng: random.Random) -> Iterator[Rows]:
+    yield Rows(1, 1, 4, 2)
+    yield Rows(2, 2, 3, 2)
     for _ in range(20):
-        yield rng.randrange(2**31), rng.randint(2, 4), rng.randint(1, 3), rng.randint(1, 3)
+        yield Rows(rng.randrange(2**31), rng.randint(2, 4), rng.randint(1, 3), rng.randint(1, 3))
 
 
 def in_pieces(
     divide: Callable = lambda number, count: count,
     zero: str = "before",
     step: str = "after",
-    total: bool = False,
+    loss: Callable = lambda bet, y: ((bet - y) ** 2).mean(),
+    take: slice = slice(None),
 ) -> Callable:
     """big_step with one thing wrong."""
 
     def big_step(model, pieces, optimizer):
         if zero == "before":
             optimizer.zero_grad()
-        for number, (x, y) in enumerate(pieces):
+        for number, (x, y) in enumerate(pieces[take]):
             if zero == "inside":
                 optimizer.zero_grad()
-            misses = (model(x) - y) ** 2
-            loss = misses.sum() if total else misses.mean()
-            (loss / divide(number, len(pieces))).backward()
+            (loss(model(x), y) / divide(number, len(pieces))).backward()
             if step == "inside":
                 optimizer.step()
         if zero == "after":
             optimizer.zero_grad()
-        if step == "after":
+        for _ in range({"after": 1, "twice": 2}.get(step, 0)):
             optimizer.step()
 
     return big_step
+
+
+def step_that_empties(model, pieces, optimizer):
+    count = len(pieces)
+    optimizer.zero_grad()
+    while pieces:
+        x, y = pieces.pop()
+        (((model(x) - y) ** 2).mean() / count).backward()
+    optimizer.step()
+
+
+def step_on_running_sums(model, pieces, optimizer):
+    optimizer.zero_grad()
+    total = 0.0
+    for x, y in pieces:
+        total = total + ((model(x) - y) ** 2).mean() / len(pieces)
+        total.backward(retain_graph=True)
+    optimizer.step()
+
+
+def added(bet: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return ((bet - y) ** 2).sum()
 
 
 @exercise("14.2", subgoal="gather")
@@ -170,8 +224,43 @@ class BigStep:
         ),
         "zero inside, no division": (
             in_pieces(lambda number, count: 1, zero="inside"),
-            "Your step is that of the last piece alone: the gradient is zeroed before every "
-            "piece. Zero once, and divide each loss by the number of pieces.",
+            "Your step is that of the last piece alone. Zero once, before the loop; call backward "
+            "for every piece, inside it; divide each loss by the number of pieces.",
+        ),
+        "divided twice": (
+            in_pieces(lambda number, count: count**2),
+            "You divide by the number of pieces twice, and the step is too short. Once is enough.",
+        ),
+        "always four": (
+            in_pieces(lambda number, count: 4),
+            "You divide by 4, however many pieces there are. Their number is len(pieces).",
+        ),
+        "by the rows": (
+            in_pieces(loss=lambda bet, y: ((bet - y) ** 2).mean() / len(y), divide=lambda *_: 1),
+            "You divide by the rows of a piece, and its mean has done so already. Divide by the "
+            "number of pieces.",
+        ),
+        "half the square": (
+            in_pieces(loss=lambda bet, y: ((bet - y) ** 2).mean() / 2),
+            "Your step is half as long as it should be: there is no ½ in this loss.",
+        ),
+        "a table of misses": (
+            in_pieces(loss=lambda bet, y: ((bet[:, 0] - y) ** 2).mean()),
+            "One side of your difference has lost an axis. Shapes (rows,) and (rows, 1) make a "
+            "table of all pairs: leave model(x) as it is.",
+        ),
+        "last piece left out": (
+            in_pieces(take=slice(-1)),
+            "The last piece never gets its backward.",
+        ),
+        "first piece": (
+            in_pieces(lambda number, count: 1, take=slice(1)),
+            "Your step is that of the first piece alone. What all the others say is lost.",
+        ),
+        "running sums": (
+            step_on_running_sums,
+            "You call backward on the sum so far, so the first piece comes in again with every "
+            "other. Call it on each piece's own loss.",
         ),
         "micro_step + 1": (
             in_pieces(lambda number, count: number + 1),
@@ -182,6 +271,20 @@ class BigStep:
             in_pieces(step="inside"),
             "The optimizer steps after every piece, and the next piece meets a changed model. "
             "One step, after the loop.",
+        ),
+        "a short step for every piece": (
+            in_pieces(zero="inside", step="inside"),
+            "Many short steps are not one: after the first, the next piece meets a changed model. "
+            "Zero once before the loop, step once after it.",
+        ),
+        "two steps": (
+            in_pieces(step="twice"),
+            "The optimizer steps twice with one gradient.",
+        ),
+        "emptied": (
+            step_that_empties,
+            "The step is right, but the pieces are not what they were: the list got shorter, or a "
+            "tensor in it changed. The caller still needs them.",
         ),
         "a step for every piece": (
             in_pieces(lambda number, count: 1, zero="inside", step="inside"),
@@ -198,12 +301,12 @@ class BigStep:
             "You zero the gradients right before the optimizer looks at them, so nothing moves.",
         ),
         "sums": (
-            in_pieces(total=True),
+            in_pieces(loss=added),
             "You add up the rows of a piece. The loss is their mean, and then the mean over the "
             "pieces.",
         ),
         "sums, no division": (
-            in_pieces(lambda number, count: 1, total=True),
+            in_pieces(lambda number, count: 1, loss=added),
             "You add up all rows of all pieces. The loss of one batch is the mean of its rows.",
         ),
         "no step": (
@@ -260,6 +363,20 @@ def clipped_with(shorten: Callable, after: Callable | None = None) -> Callable:
         return after(new, max_norm) if after else new
 
     return clipped_step
+
+
+def cut_by(factor: Callable) -> Callable:
+    """clipped_step with another factor, a function of the length and the limit."""
+    return clipped_with(lambda gs, top, lr: times(gs, factor(length(gs), top)))
+
+
+def clipped_by_the_weights(weights, grads, lr, max_norm):
+    factor = min(1.0, max_norm / max(length(weights), 1e-12))
+    return [w - lr * factor * grad for w, grad in zip(weights, grads, strict=True)]
+
+
+def shortened_gradients(weights, grads, lr, max_norm):
+    return times(grads, min(1.0, max_norm / length(grads)))
 
 
 def length(tensors) -> float:
@@ -339,6 +456,50 @@ class ClippedStep:
             clipped_with(lambda gs, top, lr: times(gs, min(1.0, 1 / length(gs)))),
             "Your limit is 1. It should be max_norm.",
         ),
+        "down to one": (
+            cut_by(lambda norm, top: 1 / norm if norm > top else 1.0),
+            "You clip at the right place, and then make the gradient 1 long. It should become "
+            "max_norm long.",
+        ),
+        "above one": (
+            cut_by(lambda norm, top: top / norm if norm > 1 else 1.0),
+            "You clip what is longer than 1. What is longer than max_norm should be clipped.",
+        ),
+        "longest tensor": (
+            clipped_with(
+                lambda gs, top, lr: times(gs, min(1.0, top / max(g.norm().item() for g in gs)))
+            ),
+            "You measure the longest tensor alone. The length is that of all gradients together.",
+        ),
+        "first tensor": (
+            clipped_with(lambda gs, top, lr: times(gs, min(1.0, top / gs[0].norm().item()))),
+            "You measure the first tensor alone. The others belong to the length as well.",
+        ),
+        "mean": (
+            clipped_with(
+                lambda gs, top, lr: times(
+                    gs, min(1.0, top / (length(gs) / sum(g.numel() for g in gs) ** 0.5))
+                )
+            ),
+            "You take the mean of the squares. The length is the root of their sum.",
+        ),
+        "upside down": (
+            cut_by(lambda norm, top: norm / top if norm > top else 1.0),
+            "Your factor is upside down: it makes long gradients longer. It is max_norm / length.",
+        ),
+        "max for min": (
+            cut_by(lambda norm, top: max(1.0, top / norm)),
+            "Long gradients stay long in yours, and short ones grow. Take the smaller one of 1 and "
+            "max_norm / length.",
+        ),
+        "length of the weights": (
+            clipped_by_the_weights,
+            "You measure the weights. It is the gradients' length that counts.",
+        ),
+        "gradients": (
+            shortened_gradients,
+            "Those are the shortened gradients. Asked for are the weights after the step.",
+        ),
         "dropped": (
             clipped_with(lambda gs, top, lr: times(gs, float(length(gs) <= top))),
             "You leave out a step whose gradient is too long. It should be made, shorter.",
@@ -355,8 +516,23 @@ class ClippedStep:
     hints = {"per tensor": 1, "clamped": 1}
 
 
-def toy(names: Sequence[str], width: int, tied: bool, frozen: bool) -> nn.Module:
-    """A model with the kinds of parts that GPTs have, in an order of our choosing."""
+@dataclass(frozen=True)
+class Kind:
+    """Which parts a toy model has, in which order, and what is special about it."""
+
+    names: tuple[str, ...]
+    width: int
+    tied: bool
+    frozen: bool
+
+    def __repr__(self) -> str:
+        special = [", head tied"] * self.tied + [", mlp frozen"] * self.frozen
+        return " ".join(self.names) + "".join(special)
+
+
+def toy(kind: Kind) -> nn.Module:
+    """A model with the kinds of parts that GPTs have, and one with three axes."""
+    width = kind.width
     parts = {
         "wte": lambda: nn.Embedding(5, width),
         "mlp": lambda: nn.Linear(width, width),
@@ -364,12 +540,13 @@ def toy(names: Sequence[str], width: int, tied: bool, frozen: bool) -> nn.Module
         "plain": lambda: nn.Linear(width, width, bias=False),
         "gate": lambda: nn.ParameterList([nn.Parameter(torch.ones(width))]),
         "norm": lambda: nn.LayerNorm(width, bias=False),
+        "conv": lambda: nn.Conv1d(width, width, 2),
     }
-    model = nn.ModuleDict({name: parts[name]() for name in names})
+    model = nn.ModuleDict({name: parts[name]() for name in kind.names})
     model["lm_head"] = nn.Linear(width, 5, bias=False)
-    if tied:
+    if kind.tied:
         model["lm_head"].weight = model["wte"].weight
-    if frozen:
+    if kind.frozen:
         model["mlp"].requires_grad_(False)
     model.register_buffer("mask", torch.ones(width, width).tril())
     return model
@@ -390,29 +567,41 @@ def decaying_by_loops(model):
     return out
 
 
-def kinds_of_models(rng: random.Random) -> Iterator[tuple]:
+def kinds_of_models(rng: random.Random) -> Iterator[Kind]:
     for case in range(22):
-        others = ["mlp", "ln", "plain", "gate", "norm"]
+        others = ["mlp", "ln", "plain", "gate", "norm", "conv"]
         rng.shuffle(others)
         names = ["wte", *others[: rng.randint(3, 5)]]
-        if "mlp" not in names:
-            names.insert(1, "mlp")
-        if "ln" not in names:
-            names.insert(1, "ln")
-        yield tuple(names), rng.randint(2, 4), case % 3 != 2, case % 4 == 3
+        needed = ["mlp", "ln", *(["conv"] if case % 2 else [])]
+        for name in needed:
+            if name not in names:
+                names.insert(1, name)
+        yield Kind(tuple(names), rng.randint(2, 4), case % 3 != 2, case % 4 == 3)
 
 
-def on_a_model(decaying: Callable, *kind) -> list[str]:
-    """What is found in a model of this kind: parts, width, tied, frozen."""
-    return decaying(toy(*kind))
+def on_a_model(decaying: Callable, kind: Kind) -> list[str]:
+    """What is found in a model of this kind."""
+    return decaying(toy(kind))
 
 
-def by_type(model):
+def by_type(model, kinds=nn.Linear, frozen=False):
     return [
-        f"{name}.weight" if name else "weight"
+        f"{name}.weight"
         for name, part in model.named_modules()
-        if isinstance(part, nn.Linear) and part.weight.requires_grad
+        if isinstance(part, kinds) and (frozen or part.weight.requires_grad)
     ]
+
+
+def by_two_types(model):
+    return by_type(model, (nn.Linear, nn.Embedding))
+
+
+def by_two_types_and_frozen(model):
+    return by_type(model, (nn.Linear, nn.Embedding), frozen=True)
+
+
+def saved(model):
+    return [name for name, tensor in model.state_dict().items() if tensor.dim() >= 2]
 
 
 def by_type_without_twins(model):
@@ -453,6 +642,37 @@ class WhatDecays:
             by_type_without_twins,
             "Your list has lost the tied table: it is listed under the embedding's name, and you "
             "ask for linear layers. Go by shape.",
+        ),
+        "two types": (
+            by_two_types,
+            "With two kinds of layers on the list a tied table stands there twice, and a third "
+            "kind (there is one here) is forgotten. Go by the shape of each named parameter.",
+        ),
+        "two types, frozen too": (
+            by_two_types_and_frozen,
+            "Still by the kind of layer: a tied table comes twice, a third kind not at all, and "
+            "what is frozen is not left out. Ask each named parameter instead.",
+        ),
+        "no tokens": (
+            choose(lambda name, p: p.requires_grad and p.dim() >= 2 and "wte" not in name),
+            "You leave the table of tokens out. It has two axes, and it decays as the others do.",
+        ),
+        "three axes": (
+            choose(lambda name, p: p.requires_grad and p.dim() > 2),
+            "You ask for more than two axes. Two are enough.",
+        ),
+        "two axes exactly": (
+            choose(lambda name, p: p.requires_grad and p.dim() == 2),
+            "Two axes *or more*: a weight here has three.",
+        ),
+        "what is saved": (
+            saved,
+            "state_dict() lists what is saved: buffers and frozen parts too, and a tied table "
+            "twice. named_parameters() lists what can be trained.",
+        ),
+        "sorted": (
+            lambda model: sorted(decaying(model)),
+            "The right names, in the order of the alphabet. Leave them in PyTorch's order.",
         ),
         "biases too": (
             choose(lambda name, p: p.requires_grad),
@@ -518,6 +738,22 @@ class ClippedMuseum:
             [1, 1, 8.0],
             "Multiply all lengths by four before you compare them with the limit, and look at what "
             "leaves the clipping.",
+        ),
+        "turned round": (
+            [5, 1, 1.25],
+            "The right run comes first: it is clipped once.",
+        ),
+        "one too few": (
+            [1, 4, 1.25],
+            "There is one more: even 0.3 becomes longer than 1, and so do 0.35, 0.4 and 0.5.",
+        ),
+        "one too many": (
+            [1, 6, 1.25],
+            "One too many: four times 0.24 is 0.96, and that is still short enough.",
+        ),
+        "shortest": (
+            [1, 5, 0.8],
+            "Shortest over longest. The third number is the longest over the shortest.",
         ),
         "right run": (
             [1, 5, 5.0],
