@@ -7,7 +7,7 @@
 # The same command goes on where a run was stopped. All arguments go to train_gpt2.py.
 # NPROC: processes on this machine (default: one for each GPU, or one without).
 # SCRIPT, TRIES: what to launch, and how often without progress (default: 3; 0: once, and no more).
-# ADDR: this machine's private address, where its host name means nothing to the others.
+# NODE_RANK: 0 on the first machine, 1 on the next, …: needed where they share no disk for --out.
 # Ends with 0 done, 65 bad data, 70 non-finite, 74 disk, 75 stopped (run it again), 78 bad settings.
 # Several machines speak without a password: never let HEAD's port face the internet.
 set -uo pipefail
@@ -31,8 +31,11 @@ export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1        # else a restart reads dead a
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=100          # seconds to save in, before torchrun kills
 if [ "${NNODES:-1}" -gt 1 ]; then
   : "${HEAD:?set HEAD to the private address of the first machine}"
+fi
+if [ "${NNODES:-1}" -gt 1 ] && [ -n "${NODE_RANK:-}" ]; then # process 0, which saves, is on machine 0
+  where=(--nnodes "$NNODES" --node-rank "$NODE_RANK" --master-addr "$HEAD" --master-port "${PORT:-29500}")
+elif [ "${NNODES:-1}" -gt 1 ]; then # whoever comes first may be process 0
   where=(--nnodes "$NNODES" --rdzv-backend c10d --rdzv-endpoint "$HEAD:${PORT:-29500}")
-  [ -z "${ADDR:-}" ] || where+=(--local-addr "$ADDR")
 else
   where=(--standalone)
 fi

@@ -30,7 +30,7 @@ from gpt2_tutorial.ops.trackers import TRACKERS, tracker
 from gpt2_tutorial.ops.watch import Watch, items_of
 from gpt2_tutorial.shards import ShardLoader, write_shards
 from gpt2_tutorial.text import CharTokenizer, load_shakespeare
-from gpt2_tutorial.train import PRESETS, TrainConfig, fit
+from gpt2_tutorial.train import ALONE, PRESETS, TrainConfig, fit
 
 
 def parsed(argv):
@@ -115,6 +115,8 @@ def trained(args, ranks, folder, stop):
     items = all_do(ranks, lambda: items_of(args.hellaswag))
     torch.manual_seed(config.seed)
     model = GPT(config.gpt())
+    size = sum(p.numel() for p in model.parameters())
+    first_does(ranks, lambda: folder.check_room(size, config.keep))
     outcome = fit(model, train, config, look=Watch(tokenizer, ranks, items), **rest)
     if outcome.state == "done":
         model, home = whole(model), args.out / "model"
@@ -126,8 +128,9 @@ def main(argv=None):
     """Train, and say how it ended: in words, in a file, and as exit code."""
     args = parsed(argv)
     with Stop() as stop, ExitStack() as held:
-        ranks, mine, folder = setup(args.device), RunFolder(args.out), None
+        ranks, mine, folder = ALONE, RunFolder(args.out), None
         try:
+            ranks = setup(args.device)
             first_does(ranks, lambda: held.enter_context(mine).begin())
             folder = mine  # not before: it might be another run's
             end = ending.of_outcome(trained(args, ranks, folder, stop))

@@ -189,10 +189,11 @@ TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 MOMENTS = {  # where, at which call, what is sent, and to which ranks; torchrun sends TERM to all
     "joining the others": ("distributed.setup", 0, [TERM], (0, 1)),
     "writing the data": ("shards.write_shards", 0, [INT], (0, 1)),
-    "a step": ("step.chunked_loss", 9, [TERM], (0, 1)),
-    "a step of one rank": ("step.chunked_loss", 9, [TERM], (1,)),
+    "a step": ("step.chunked_loss", 12, [TERM], (0, 1)),
+    "a step of one rank": ("step.chunked_loss", 12, [TERM], (1,)),
     "an evaluation": ("train.chunked_loss", 3, [HUP], (1,)),
     "a sample": ("ops.watch.stream", 1, [INT], (0,)),
+    "HellaSwag": ("ops.watch.multiple_choice", 2, [TERM], (1,)),
     # by several roads: to the whole group, through torchrun, from a terminal that closes
     "a save": ("checkpoint._write_parts", 1, [TERM, TERM, HUP], (0, 1)),
 }
@@ -204,11 +205,14 @@ def test_asked_to_stop_it_saves_and_the_same_command_ends_with_the_same_bits(
     tmp_path, whole, moment
 ):
     where, nth, numbers, ranks = MOMENTS[moment]
-    ended = trained(tmp_path / "run", faults=[Fault(where, sends(*numbers), nth, ranks)])
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"ctx": "We", "endings": ["eat.", "onion."], "label": 0}\n' * 5)
+    words = ("--hellaswag", items) if moment == "HellaSwag" else ()
+    ended = trained(tmp_path / "run", *words, faults=[Fault(where, sends(*numbers), nth, ranks)])
     assert ended.codes == [75, 75] and ended.status["code"] == 75, ended
     one_sentence(ended, "stopped: asked to stop; the same command goes on")
     assert checkpoint.latest(tmp_path / "run" / "checkpoints") is not None
-    assert trained(tmp_path / "run").codes == [0, 0]
+    assert trained(tmp_path / "run", *words).codes == [0, 0]
     assert bits(tmp_path / "run") == whole[2]
 
 
@@ -270,7 +274,7 @@ def test_what_nobody_foresaw_keeps_its_traceback_and_is_no_word_against_trying_a
 def test_what_is_wrong_for_all_is_said_once(tmp_path):
     ended = trained(tmp_path / "run", "--n-head", "3")
     assert ended.codes == [78, 78] and ended.status["code"] == 78
-    one_sentence(ended, "bad configuration: ")
+    one_sentence(ended, "3 heads cannot share")
 
 
 # --- a disk that is full, a folder that cannot be written
@@ -393,7 +397,7 @@ def test_a_disk_without_room_for_all_checkpoints_is_refused_at_once(tmp_path, mo
         if fits:
             run.check_room(parameters=100, keep=2)
         else:
-            with pytest.raises(FolderError, match="4.8e-06 GB for 4 checkpoints.* or lower --keep"):
+            with pytest.raises(FolderError, match="4 checkpoints, and its disk has"):
                 run.check_room(parameters=100, keep=2)
 
 

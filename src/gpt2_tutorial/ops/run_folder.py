@@ -83,9 +83,9 @@ class RunFolder:
         disk = shutil.disk_usage(self.path)
         if disk.total and disk.free + there < needed:  # what is mounted from afar may say 0
             raise FolderError(
-                f"{self.path} will need {needed / 1e9:.3g} GB for {count} checkpoints, and its disk "
-                f"has {(disk.free + there) / 1e9:.3g} GB: make room, choose another folder, or "
-                "lower --keep"
+                f"{self.path} will need {needed / 1e9:.3g} GB for {count} checkpoints, and its "
+                f"disk has {(disk.free + there) / 1e9:.3g} GB: make room, choose another folder, "
+                "or lower --keep"
             )
 
     def begin(self) -> None:
