@@ -291,6 +291,29 @@ def test_kills_at_random_moments_lose_nothing_that_was_said_to_be_saved(tmp_path
         assert load(path)["model"]["w"].eq(step).all()
 
 
+def test_others_may_add_files_and_their_sums_count(tmp_path):
+    def more(aside):
+        (aside / "theirs.safetensors").write_bytes(b"theirs")
+        return {"theirs.safetensors": checkpoint.fingerprint(aside / "theirs.safetensors")}
+
+    path = save(tmp_path, 1, state(), more=more)
+    assert flaw(path) is None and "theirs.safetensors" in files(path)
+    assert same(load(path), dict(state()))  # which knows nothing of them
+    (path / "theirs.safetensors").write_bytes(b"Theirs")
+    assert flaw(path) == "theirs.safetensors is not what was written"
+
+
+def test_others_that_fail_fail_the_checkpoint(tmp_path):
+    def more(aside):
+        (aside / "half").touch()
+        raise OSError("process 3: no room")
+
+    earlier = save(tmp_path, 1, state())
+    with pytest.raises(CheckpointError, match=r"process 3: no room.*earlier checkpoints are whole"):
+        save(tmp_path, 2, state(), more=more)
+    assert latest(tmp_path) == earlier and [p.name for p in tmp_path.iterdir()] == [earlier.name]
+
+
 def test_a_full_disk_is_a_sentence(tmp_path):
     with pytest.raises(CheckpointError, match="could not be saved"):
         save("/dev/full/run", 1, state())

@@ -44,12 +44,28 @@ def test_memory_is_the_sum_of_parts_that_a_hand_can_check(name):
     config, machine = PRESETS[name], plan.MACHINES[name]
     parts = plan.memory(config, machine)
     n, wide = plan.parameters(config), config.micro_batch * config.block_size
-    assert parts["weights"] == parts["gradients"] == 4 * n
-    assert parts["AdamW's two averages"] == 8 * n
+    own = n / machine.processes if config.shard else n
+    assert parts["weights"] == parts["gradients"] == 4 * own
+    assert parts["AdamW's two averages"] == 8 * own
     assert parts["activations"] == 34 * wide * config.n_embd * config.n_layer
     assert parts["one chunk of logits"] == 12 * min(wide, 4096) * config.vocab_size
     sheet = plan.plan(name, config)
     assert sheet["memory_total"] == sum(parts.values()) < machine.memory
+
+
+def test_gpt2_xl_is_cut_and_a_device_gathers_two_blocks_of_it_at_a_time():
+    config, machine = PRESETS["8xh100-xl"], plan.MACHINES["8xh100-xl"]
+    V, T, C = 50257, 1024, 1600
+    block = 12 * C * C + 13 * C
+    assert plan.parameters(config) == V * C + T * C + 48 * block + 2 * C == 1_557_611_200
+    assert plan.gathered(config) == V * C + T * C + 2 * block + 2 * C
+    parts = plan.memory(config, machine)
+    assert parts["gathered for a while"] == 8 * plan.gathered(config)  # with their gradients
+    assert "DDP's buckets" not in parts
+    uncut = plan.memory(replace(config, shard=False), machine)
+    kept = ("weights", "gradients", "AdamW's two averages")
+    assert sum(uncut[part] for part in kept) == 8 * sum(parts[part] for part in kept)
+    assert 3.1e9 < sum(parts[part] for part in kept) < 3.2e9 and uncut["weights"] > 6.2e9
 
 
 def test_more_sequences_at_a_time_need_more_memory_and_some_do_not_fit(gpt2):

@@ -214,3 +214,14 @@ def test_bad_wishes_are_refused_in_one_sentence():
         chunked_loss(model_of(), ids(1, 8), ids(1, 8), chunk=0)
     with pytest.raises(ValueError, match=r"\(1, 7\)"):
         chunked_loss(model_of(), ids(1, 8), ids(1, 7))
+
+
+@pytest.mark.parametrize("came", [0, 1, 3])
+def test_other_pieces_than_promised_take_no_step(came):
+    model = LossModel(model_of())
+    before = [p.detach().clone() for p in model.parameters()]
+    pieces = [(ids(1, 8), ids(1, 8, seed=1))] * came
+    downhill = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match=f"^2 pieces were promised and {came} came: no step$"):
+        train_step(model, pieces, 2, downhill, precision=FP32)
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))

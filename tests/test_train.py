@@ -98,8 +98,18 @@ def test_the_defaults_are_gpt2_and_its_papers_numbers():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_fits_its_machine(name):
-    processes = {"cpu": 2, "8xh100": 8, "8xa100": 8, "2x8xh100": 16}.get(name, 1)
-    assert PRESETS[name].pieces(processes) >= 1
+    many = 8 if name.startswith("8x") else 1
+    assert PRESETS[name].pieces({"cpu": 2, "2x8xh100": 16}.get(name, many)) >= 1
+
+
+def test_the_large_preset_is_gpt2_xl_with_the_numbers_of_gpt3s_row_of_that_size():
+    config = PRESETS["8xh100-xl"]
+    assert config.gpt() == GPT.SIZES["gpt2-xl"] and config.shard
+    assert config.max_lr == 2e-4 and config.batch_tokens == 2**20  # Brown et al., table 2.1
+    assert abs(config.warmup_steps * config.batch_tokens / 375e6 - 1) < 0.002
+    tokens, parameters = config.max_steps * config.batch_tokens, 1_557_611_200
+    assert 20 <= tokens / parameters < 20.5
+    assert [name for name in PRESETS if PRESETS[name].shard] == ["8xh100-xl"]
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,10 @@ def nats_and_slope(
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     logits[:, vocab_size:] = -torch.inf  # the padding of the vocabulary
-    bets = logits.log_softmax(-1)
+    log_bets = logits.log_softmax(-1)
     truth = targets[:, None]  # (N, 1)
-    loss = -bets.gather(1, truth).sum()
-    slope = bets.exp_()
+    loss = -log_bets.gather(1, truth).sum()
+    slope = log_bets.exp_()  # the bets, in the same memory
     return loss, slope.scatter_add_(1, truth, -torch.ones_like(slope[:, :1]))
 
 
@@ -218,7 +218,7 @@ def train_step(
     tensor(True)
     """
     optimizer.zero_grad()
-    total = torch.zeros(())
+    total, number = torch.zeros(()), 0
     for number, (x, y) in enumerate(pieces, start=1):
         # DDP looks at this when the forward begins: set it before, not in between.
         with nullcontext() if number == count else without_sync(model):
@@ -226,6 +226,8 @@ def train_step(
                 loss = model(x, y) / count  # the mean of means
             (loss if scaler is None else scaler.scale(loss)).backward()
         total = total.to(loss.device) + loss.detach()
+    if number != count:
+        raise ValueError(f"{count} pieces were promised and {number} came: no step")
     if scaler is not None:
         scaler.unscale_(optimizer)  # clip the true gradient
     norm = clip_grad_norm(model.parameters(), max_norm)

@@ -126,13 +126,11 @@ class ShardedRun(Run):
         """Write a checkpoint together: whole with every part, or not at all, for all."""
         state = self.state()
         del state["model"], state["optimizer"]
+        problem = ""
         if self.ranks.is_first:
             problem = self._save_as_first(folder, state)
-        else:
-            aside = from_first("")
-            problem = ""
-            if aside:
-                self._write_parts(Path(aside))
+        elif aside := from_first(""):
+            self._write_parts(Path(aside))
         if problem := from_first(problem):
             raise CheckpointError(problem)
 
@@ -144,6 +142,9 @@ class ShardedRun(Run):
             sums, problem = self._write_parts(aside)
             if problem:
                 raise OSError(problem)
+            for name in sums:
+                if not (aside / name).is_file():
+                    raise OSError(f"{name} is not here: all machines must share this folder")
             return sums
 
         config = self.config
@@ -174,8 +175,8 @@ class ShardedRun(Run):
         of_ranks = [(sums, problem)] * self.ranks.world_size
         if dist.is_initialized():
             dist.all_gather_object(of_ranks, (sums, problem))
-        all_sums = {name: sum for sums, _ in of_ranks for name, sum in sums.items()}
-        return all_sums, next((problem for _, problem in of_ranks if problem), "")
+        sums = {name: value for part, _ in of_ranks for name, value in part.items()}
+        return sums, next((problem for _, problem in of_ranks if problem), "")
 
 
 def from_first(words: str) -> str:
