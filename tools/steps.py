@@ -9,6 +9,7 @@ Needs nothing but Python 3.11: the first step makes the environment that the oth
     python3 tools/steps.py serve     show the built site on localhost
     python3 tools/steps.py student   write the notebooks without their solutions
     python3 tools/steps.py export    write launch/train_gpt2.py from the last notebook
+    python3 tools/steps.py results   write the tables of book/results.md from the logs
     python3 tools/steps.py report    show how the chapters read: sentences, words, counts
     python3 tools/steps.py solved    run every notebook with its solutions put in
     python3 tools/steps.py oldest    unit tests with the oldest versions that we promise
@@ -90,6 +91,16 @@ def setup() -> None:
     pip("--no-deps", "-r", "requirements-data.txt")
     pip("--no-deps", "-e", ".")
     stamp.write_text(wanted)
+
+
+def clouds() -> None:
+    """Fetch SkyPilot's parser beside the environment, where its pins disturb no other."""
+    wanted, home = ROOT / "launch" / "requirements-check.txt", VENV / "launch"
+    stamp = home / "installed.txt"
+    if stamp.exists() and stamp.read_text() == wanted.read_text():
+        return
+    pip("--no-deps", "--upgrade", "--target", str(home), "-r", str(wanted))
+    stamp.write_text(wanted.read_text())
 
 
 def style() -> None:
@@ -174,6 +185,11 @@ def student() -> None:
 def export() -> None:
     """Write the script that people launch; a test holds the committed one against it."""
     run("export", sys.executable, "tools/export.py")
+
+
+def results() -> None:
+    """Write the tables of the results page; a test holds the committed one against it."""
+    run("results", sys.executable, "tools/results.py")
 
 
 def report() -> None:
@@ -270,14 +286,15 @@ def serve() -> None:
 
 GOALS = {
     "setup": [setup],
-    "book": [setup, site, where_to_open],
+    "book": [setup, results, site, where_to_open],
     "check": [setup, style, imports, quick],
-    "test": [setup, style, imports, unit_and_site, notebooks, fresh, browser],
+    "test": [setup, clouds, style, imports, unit_and_site, notebooks, fresh, browser],
     "measure": [accept],
     "serve": [serve],
     "student": [student],
     "solved": [setup, solved],
     "export": [export],
+    "results": [results],
     "report": [report],
     "oldest": [oldest],
     "newest": [newest],

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# Keep a run where its machine cannot take it along: in a bucket, or in any other folder.
+#
+#   bash launch/keep.sh around RUN BUCKET COMMAND…   # bring back, run, copy all the while
+#   bash launch/keep.sh push RUN BUCKET              # copy the newest checkpoint now
+#   bash launch/keep.sh pull RUN BUCKET              # bring back the newest that is whole
+#
+# RUN is the folder given to run.sh as --out. BUCKET is a folder, such as a mounted bucket, or a
+# remote that rclone knows, such as r2:my-bucket/gpt2. A checkpoint's manifest.json is copied last:
+# a copy without it does not count, and neither does one whose bytes are not what it says.
+# EVERY: seconds between two looks (default: 60). KEEP: checkpoints that stay there (default: 2).
+# FRESH=1: forget RUN's own checkpoints first, for machines that must all begin with the same one.
+# Ends with COMMAND's code, or with 74 when the bucket cannot be read or written to.
+set -uo pipefail
+
+usage() { sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+say() { echo "keep.sh: $*" >&2; }
+
+[ $# -ge 3 ] || usage
+what=$1 run=$2 bucket=$3
+shift 3
+every=${EVERY:-60} keep=${KEEP:-2}
+case $bucket in
+  *://*) say "$bucket is an address; name a mounted folder, or a remote of \`rclone config\`"; exit 64 ;;
+  *:*) remote=1 ;;
+  *) remote= ;;
+esac
+
+# --- a bucket's six verbs, for a folder and for rclone
+
+put() { # FILE NAME: never over an old copy, which some buckets refuse
+  if [ "$remote" ]; then rclone copyto --ignore-times "$1" "$bucket/$2"; return; fi
+  mkdir -p "$(dirname "$bucket/$2")" && rm -f "$bucket/$2" && cp "$1" "$bucket/$2"
+}
+get() { # NAME FOLDER: a folder with all that is in it
+  if [ "$remote" ]; then rclone copy --ignore-times "$bucket/$1" "$2"; else mkdir -p "$2" && cp -R "$bucket/$1/." "$2"; fi
+}
+have() { # NAME: is there such a file?
+  if [ "$remote" ]; then [ -n "$(rclone lsf "$bucket/$1" 2>/dev/null)" ]; else [ -e "$bucket/$1" ]; fi
+}
+same() { # FILE NAME: are its bytes there?
+  if [ "$remote" ]; then rclone cat "$bucket/$2" 2>/dev/null; else cat "$bucket/$2" 2>/dev/null; fi | cmp -s - "$1"
+}
+kept() { # the checkpoints there, oldest first
+  if [ "$remote" ]; then rclone lsf --dirs-only "$bucket/checkpoints" 2>/dev/null; else ls "$bucket/checkpoints" 2>/dev/null; fi |
+    tr -d / | grep -E '^step_[0-9]{8,}$' | sort
+}
+drop() { # NAME: its manifest first, so that no half of it counts
+  if [ "$remote" ]; then
+    rclone deletefile -q "$bucket/$1/manifest.json" 2>/dev/null
+    rclone purge -q "$bucket/$1"
+  else
+    rm -f "$bucket/$1/manifest.json" && rm -rf "${bucket:?}/$1"
+  fi
+}
+
+# --- there and back
+
+here() { # the checkpoints of RUN that have a manifest, oldest first
+  local one
+  for one in "$run"/checkpoints/step_*/manifest.json; do
+    [ -e "$one" ] && basename "$(dirname "$one")"
+  done | sort
+}
+
+put_all() { # FOLDER NAME LAST: all files of a folder, the one called LAST at the end
+  local file
+  if [ "$remote" ]; then
+    rclone copy --ignore-times --exclude "/$3" "$1" "$bucket/$2" || return
+    put "$1/$3" "$2/$3"
+    return
+  fi
+  while IFS= read -r file; do
+    put "$1/$file" "$2/$file" || return
+  done < <(cd "$1" && find . -type f ! -path "./$3" | sed 's|^\./||' | sort)
+  put "$1/$3" "$2/$3"
+}
+
+push() {
+  local newest name
+  newest=$(here | tail -n 1)
+  if [ -n "$newest" ] && ! same "$run/checkpoints/$newest/manifest.json" "checkpoints/$newest/manifest.json"; then
+    # What was logged so far goes along, so that both come back together.
+    [ ! -e "$run/metrics.jsonl" ] || put "$run/metrics.jsonl" "checkpoints/$newest/metrics.jsonl" || return
+    put_all "$run/checkpoints/$newest" "checkpoints/$newest" manifest.json || return
+    say "$newest is in $bucket"
+    prune
+  fi
+  for name in metrics.jsonl status.json; do
+    [ ! -e "$run/$name" ] || put "$run/$name" "$name" || return
+  done
+  if [ -e "$run/DONE" ] && ! have DONE; then
+    [ ! -e "$run/model" ] || put_all "$run/model" model config.json || return
+    put "$run/DONE" DONE
+  fi
+}
+
+prune() { # all that is older than the newest KEEP that have a manifest
+  local name count=0
+  for name in $(kept | sort -r); do
+    if [ "$count" -ge "$keep" ]; then drop "checkpoints/$name"; fi
+    if have "checkpoints/$name/manifest.json"; then count=$((count + 1)); fi
+  done
+}
+
+sums() { # FOLDER: are the files what its manifest says?
+  local list
+  list=$(sed -n 's/^ *"\([^"]*\)": "\([0-9a-f]\{64\}\)",\{0,1\}$/\2  \1/p' "$1/manifest.json") &&
+    [ -n "$list" ] && (cd "$1" && sha256sum --check --quiet <<<"$list") >&2
+}
+
+readable() { # 3: there is no such folder yet; anything else is a fault, and no empty bucket
+  [ -z "$remote" ] || rclone lsf "$bucket" >/dev/null 2>&1 || [ $? -eq 3 ]
+}
+
+pull() {
+  local name mine part
+  readable && mkdir -p "$run/checkpoints" || return
+  [ -z "${FRESH:-}" ] || rm -rf "$run/checkpoints" "$run/DONE"
+  if have DONE; then
+    get . "$run.part" && rm -rf "$run.part/checkpoints" && mkdir -p "$run" && cp -R "$run.part/." "$run" || return
+    rm -rf "$run.part"
+    say "$bucket holds a run that is done"
+    return
+  fi
+  mine=$(here | tail -n 1)
+  for name in $(kept | sort -r); do
+    [[ $name > $mine ]] || return 0 # what is here is as new
+    part=$run/checkpoints/.$name.pulled.part
+    rm -rf "$part"
+    if have "checkpoints/$name/manifest.json" && get "checkpoints/$name" "$part" && sums "$part"; then
+      # A line that was cut off while it was copied is left out.
+      [ ! -e "$part/metrics.jsonl" ] || grep '}$' "$part/metrics.jsonl" >"$run/metrics.jsonl"
+      rm -rf "$part/metrics.jsonl" "$run/checkpoints/$name"
+      mv "$part" "$run/checkpoints/$name" || return
+      say "$name came back from $bucket"
+      return 0
+    fi
+    rm -rf "$part"
+    say "$name in $bucket is not whole, and is skipped"
+  done
+}
+
+reachable() { # better to know before the meter runs
+  local note
+  note=$(mktemp) && date >"$note" && put "$note" last_start.txt
+  local code=$?
+  rm -f "$note"
+  return $code
+}
+
+around() {
+  local child='' asked='' nap='' copying='' code try
+  trap 'asked=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT HUP
+  "$@" &
+  child=$!
+  while kill -0 "$child" 2>/dev/null; do
+    sleep "$every" &
+    nap=$!
+    wait -n "$child" "$nap"
+    kill "$nap" 2>/dev/null
+    if [ -z "$asked" ] && ! { [ -n "$copying" ] && kill -0 "$copying" 2>/dev/null; }; then
+      push & # beside us, so that a signal need not wait for it
+      copying=$!
+    fi
+  done
+  wait "$child"
+  code=$?
+  [ -z "$copying" ] || wait "$copying"
+  for try in 1 2 3; do
+    push && return "$code"
+    say "the last copy to $bucket failed ($try of 3)"
+    sleep "$try"
+  done
+  return 74
+}
+
+set -m # each child in a group of its own: Ctrl-C reaches it once, by our trap
+case $what in
+  push) push || exit 74 ;;
+  pull) pull || exit 74 ;;
+  around)
+    [ $# -gt 0 ] || usage
+    if ! reachable || ! pull; then
+      say "$bucket cannot be used: nothing was started"
+      exit 74
+    fi
+    around "$@"
+    exit ;;
+  *) usage ;;
+esac
