@@ -1,7 +1,7 @@
 # Each goal is one line that calls a real tool; tools/steps.py says what the steps are.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
-.PHONY: book test check serve measure setup student export report solved oldest newest online
+.PHONY: book test check serve measure setup student export results report solved oldest newest online
 
 book:     ; @$(PYTHON) tools/steps.py book     # set up, execute every notebook, build the site
 test:     ; @$(PYTHON) tools/steps.py test     # everything, from setup to verdict
@@ -12,6 +12,7 @@ setup:    ; @$(PYTHON) tools/steps.py setup    # only the environment
 
 student:  ; @$(PYTHON) tools/steps.py student  # the notebooks without solutions, for a class
 export:   ; @$(PYTHON) tools/steps.py export   # the last notebook's cells, as launch/train_gpt2.py
+results:  ; @$(PYTHON) tools/steps.py results  # the tables of the results page, from results/
 report:   ; @$(PYTHON) tools/steps.py report   # how the chapters read; never fails
 solved:   ; @$(PYTHON) tools/steps.py solved   # every notebook with its solutions put in
 oldest:   ; @$(PYTHON) tools/steps.py oldest   # unit tests with the oldest versions we promise

@@ -15,6 +15,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.generation import logits_process as theirs
 
 from gpt2_tutorial import generate as ours
+from gpt2_tutorial.checks.engine import run
 from gpt2_tutorial.generate import generate, generate_batch, pick, stream
 from gpt2_tutorial.gpt import GPT, GPTConfig
 
@@ -660,3 +661,49 @@ def test_top_k_above_the_vocabulary_is_clamped():
     model, idx = small(), prompt(small(), 1, 3)
     want = generate(model, idx, 8, generator=seeded(0))
     assert torch.equal(generate(model, idx, 8, top_k=10**9, generator=seeded(0)), want)
+
+
+def driven_with(token=int, place=list, mask=lambda square: square):
+    """Exercise 13.3 in another style: one token of the prompt after the other."""
+
+    def write_all(prompts, n, read):
+        texts = []
+        for prompt in prompts:
+            cache, text = [], list(prompt)
+            for i in range(len(prompt) + n - 1):
+                new = read([text[i]], place([i]), mask(torch.ones(1, i + 1)), cache)
+                if i + 1 >= len(prompt):
+                    text.append(token(new))
+            texts.append(text)
+        return texts
+
+    return write_all
+
+
+@pytest.mark.parametrize("mask", [torch.Tensor.bool, torch.Tensor.tolist, torch.Tensor.clone])
+def test_the_cache_may_be_driven_with_lists_and_with_a_mask_of_ones(mask):
+    assert run("13.3", driven_with(mask=mask)).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("mask", "says"),
+    [
+        (lambda square: None, "mask must be a tensor of True and False, not None"),
+        (torch.zeros_like, "row 0 of mask is all False"),
+    ],
+)
+def test_a_mask_that_cannot_be_meant_is_named_as_such(mask, says):
+    result = run("13.3", driven_with(mask=mask))
+    assert result.mutant is None and says in result.message
+
+
+def test_a_text_that_is_right_but_read_again_does_not_pass():
+    """Once more at the end: the texts are right, and the work is double."""
+
+    def write_all(prompts, n, read):
+        texts = driven_with()(prompts, n, read)
+        for text in texts:
+            read(text, range(len(text)), torch.ones(len(text), len(text)).tril(), [])
+        return texts
+
+    assert run("13.3", write_all).mutant == "no cache"

@@ -70,7 +70,7 @@ def texts(root: Path) -> list[str]:
     """Return every text of the repository that a reader may follow a link from."""
     files = [*root.glob("*.md"), *root.glob("book/*.md"), *root.glob("book/*.bib")]
     written = [file.read_text(encoding="utf-8") for file in files]
-    for file in root.glob("notebooks/*.ipynb"):
+    for file in [*root.glob("notebooks/*.ipynb"), *root.glob("launch/*.ipynb")]:
         cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
         written += ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
     return written

@@ -8,7 +8,7 @@ from drift import plan
 from drift.prose import HEADING, line_of, with_comments
 
 SPACE = "(?:[ \u00a0\u202f\u2009]|&nbsp;)"
-MARKER = r"<!--\s*(?:m|log|ref|=):[\s\S]*?-->"
+MARKER = r"<!--\s*(?:m|log|plan|ref|=):[\s\S]*?-->"
 NUMBER = re.compile(
     r"(?<![^\W_])(?<!\d\.)"  # not inside a word, not the tail of a version
     r"(?P<number>[-+\u2212]?(?:\d+(?:,\d{3})*(?:\.\d+)?|(?<!\.)\.\d+)(?:e[-+]?\d+)?)"

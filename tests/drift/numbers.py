@@ -14,7 +14,8 @@ def number_complaints(place: str, number: Number, sources: Sources) -> list[str]
     if not number.sources:
         return [
             f"{where}: {number.text} has no source: put <!-- m:NAME -->, "
-            "<!-- log:FILE#KEY -->, <!-- ref:CITEKEY --> or <!-- =:EXPRESSION --> right behind it."
+            "<!-- log:FILE#KEY -->, <!-- plan:PRESET.KEY -->, <!-- ref:CITEKEY --> or "
+            "<!-- =:EXPRESSION --> right behind it."
         ]
     problems = (sources.problem(number, source) for source in number.sources)
     return [f"{where}: {problem}" for problem in problems if problem]

@@ -1,13 +1,14 @@
-"""Where numbers may come from: measured files, run logs, the bibliography, arithmetic."""
+"""Where numbers may come from: measured files, run logs, plans, the bibliography, arithmetic."""
 
 import json
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 from drift.arithmetic import evaluate
 from drift.markers import Number
+from gpt2_tutorial.ops.plan import MACHINES, PRESETS, plan
 
 
 def pick(data: object, key: str) -> object:
@@ -29,6 +30,23 @@ def read_log(path: Path) -> object:
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     return json.loads(text)
+
+
+@cache
+def planned() -> dict[str, float]:
+    """What `gpt2 plan` says of every machine, and the settings of its preset.
+
+    >>> planned()["plan:8xh100.max_steps"], planned()["plan:8xh100.memory.weights"]
+    (19073, 497759232.0)
+    """
+    values = {}
+    for name in MACHINES:
+        sheet = plan(name, PRESETS[name])
+        parts = {f"memory.{part}": size for part, size in sheet.pop("memory").items()}
+        for key, value in (asdict(PRESETS[name]) | sheet | parts).items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                values[f"plan:{name}.{key}"] = value
+    return values
 
 
 @dataclass(frozen=True)
@@ -71,8 +89,15 @@ class Sources:
             if name not in self.measured:
                 raise ValueError(f"results/measured has no value called {name!r}")
             return self.measured[name]
+        if kind == "plan":
+            if f"plan:{name}" not in planned():
+                raise ValueError(f"`gpt2 plan` says nothing called {name!r}")
+            return planned()[f"plan:{name}"]
         if kind == "=":
-            return evaluate(name, self.measured)
+            named = planned() if "plan:" in name else {}
+            places = re.findall(r"\{\s*(log:[^{}]*?)\s*\}", name)
+            logs = {place: self.logged(place.removeprefix("log:")) for place in places}
+            return evaluate(name, self.measured | named | logs)
         return self.logged(name)
 
     def problem(self, number: Number, source: str) -> str | None:
@@ -81,8 +106,8 @@ class Sources:
         if kind == "ref":
             known = name in self.citekeys
             return None if known else f"book/references.bib has no entry {name!r}: add it."
-        if kind not in ("m", "=", "log"):
-            return f"{source!r} is no source: begin it with m:, log:, ref: or =:."
+        if kind not in ("m", "=", "log", "plan"):
+            return f"{source!r} is no source: begin it with m:, log:, plan:, ref: or =:."
         try:
             value = self.value(kind, name)
             agrees = number.agrees_with(float(value))

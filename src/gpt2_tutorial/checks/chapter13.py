@@ -41,6 +41,22 @@ class PriceByHand:
             [8.318, 4096.0, 12.0],
             "You gave the totals. Loss and perplexity are per token, the last one is per byte.",
         ),
+        "sum of the losses": (
+            [8.318, 8.0, 0.75],
+            "The first one is the loss of all four tokens together. Asked is the mean.",
+        ),
+        "2 to the nats": (
+            [2.079, 4.226, 0.75],
+            "Your perplexity is 2 to the power of nats. Nats go with e, and 2 goes with bits.",
+        ),
+        "bits in all": (
+            [2.079, 8.0, 12.0],
+            "The last one is the bits of the whole text. Divide by its 16 bytes.",
+        ),
+        "bytes per bit": (
+            [2.079, 8.0, 1.333],
+            "The last one is turned round: bytes per bit. Divide the bits by the bytes.",
+        ),
     }
     hints = {"mean of chances": 1}
 
@@ -62,16 +78,17 @@ def top_k_by_loops(logits, k):
 def rows_to_filter(rng: random.Random):
     """Logits (B, V) without ties, and for every row how many tokens stay."""
     yield torch.tensor([[-1.0, -2.0, -3.0, -4.0, -5.0]]), torch.tensor([2])
+    yield torch.tensor([[-200.0, -201.0, -202.0, -203.0]]), torch.tensor([3])
     for _ in range(23):
         dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, V = rng.randint(2, 3), rng.randint(4, 6)
         order = torch.stack([torch.randperm(V, generator=dice) for _ in range(B)])
         logits = 0.7 * order - 2 + 0.3 * torch.rand(B, V, generator=dice)
-        k = [1 + (rng.randrange(V) if b else 1) for b in range(B)]
+        k = [1 + rng.randrange(V) for _ in range(B)]
         yield logits, torch.tensor(k)
 
 
-def filtered(fill=-math.inf, extra=0, renormalise=True, one_sort=False, smallest=False):
+def filtered(fill=-math.inf, extra=0, renormalise=True, one_sort=False, smallest=False, axis=-1):
     """Top-k for every row, with one thing wrong."""
 
     def top_k_each(logits, k):
@@ -80,7 +97,7 @@ def filtered(fill=-math.inf, extra=0, renormalise=True, one_sort=False, smallest
         gone = ranks >= k[:, None] + extra
         if not renormalise:
             return logits.softmax(-1).masked_fill(gone, 0.0)
-        return logits.masked_fill(gone, fill).softmax(-1)
+        return logits.masked_fill(gone, fill).softmax(axis)
 
     return top_k_each
 
@@ -129,6 +146,37 @@ class TopKForEach:
             lambda logits, k: top_k_each(logits, k[:1].expand(len(k))),
             "You used the first row's k for every row. Each row has its own.",
         ),
+        "the largest k": (
+            lambda logits, k: top_k_each(logits, k.max().expand(len(k))),
+            "You used the largest k for every row. Each row has its own.",
+        ),
+        "always two": (
+            lambda logits, k: top_k_each(logits, torch.full_like(k, 2)),
+            "You keep two in every row. Two was the example; each row has a k of its own.",
+        ),
+        "one too few": (
+            filtered(extra=-1),
+            "You keep one too few, and with k = 1 nothing is left to add up to 1. Ranks begin "
+            "at 0, so those below k stay.",
+        ),
+        "-10": (
+            filtered(fill=-10.0),
+            "A logit of −10 is a small bet, and it is one. Forbidden is what gets exactly 0.",
+        ),
+        "-100": (
+            filtered(fill=-100.0),
+            "Any finite number is a bet: where all logits are near −200, a logit of −100 is the "
+            "best of them.",
+        ),
+        "softmax over the rows": (
+            filtered(axis=0),
+            "Your softmax adds up over the rows of the batch. It belongs to the tokens, the last "
+            "axis.",
+        ),
+        "no softmax": (
+            lambda logits, k: logits.masked_fill(top_k_each(logits, k) == 0, -math.inf),
+            "Those are logits still. Asked are probabilities: softmax comes last.",
+        ),
     }
     hints = {"1e-10": 1, "not renormalised": 2, "one sort": 2}
 
@@ -166,6 +214,19 @@ def reader_weights(seed: int):
     return [torch.randn(*shape, generator=dice) for shape in ((9, 8), (120, 8), (8, 9))]
 
 
+def write_all_by_loops_again(prompts, n, read):
+    """The plain loops, handed in as an answer."""
+    return write_all_by_loops(prompts, n, read)
+
+
+class MaskError(ValueError):
+    """A mask without a row for each new token, or without a column for each key."""
+
+
+class ReadAgain(Exception):
+    """The texts are right, and tokens were read that had been read before."""
+
+
 @dataclass(frozen=True)
 class Reader:
     """Two layers of attention: puts what it reads into the cache and returns the best next id."""
@@ -175,9 +236,18 @@ class Reader:
     def __call__(self, ids, places, mask, cache) -> int:
         tokens, table, out = reader_weights(self.seed)
         past = list(cache)
-        if tuple(mask.shape) != (len(ids), len(past) + len(ids)):
-            shape = len(ids), len(past) + len(ids)
-            raise ValueError(f"mask must be {shape}, not {tuple(mask.shape)}")
+        if mask is None:
+            raise TypeError("mask must be a tensor of True and False, not None")
+        ids, places = torch.as_tensor(ids), torch.as_tensor(places)
+        mask = torch.as_tensor(mask).bool()
+        shape = len(ids), len(past) + len(ids)
+        if tuple(mask.shape) != shape:
+            raise MaskError(f"mask must be {shape}, not {tuple(mask.shape)}")
+        if not mask.any(1).all():
+            row = int((~mask.any(1)).nonzero()[0])
+            raise ValueError(
+                f"row {row} of mask is all False: that token may not look even at itself"
+            )
         first = tokens[ids] + table[places]  # (T, C)
         second = self._mix(first, [pair[0] for pair in past], mask)  # (T, C)
         third = self._mix(second, [pair[1] for pair in past], mask)
@@ -198,6 +268,37 @@ def prompts_to_go_on(rng: random.Random):
     for _ in range(20):
         prompts = [[rng.randrange(9) for _ in range(rng.randint(3, 5))] for _ in range(2)]
         yield prompts, rng.randint(2, 3), Reader(rng.randrange(2**31))
+
+
+def handed_over_once(write, prompts, n, read):
+    """The texts; an error where they are right and more was read than there is to read."""
+    handed = []
+
+    def counted(ids, places, mask, cache):
+        handed.append(len(ids))
+        return read(ids, places, mask, cache)
+
+    texts = write(prompts, n, counted)
+    there = sum(len(prompt) + n for prompt in prompts)
+    if write is write_all_by_loops or sum(handed) <= there:
+        return texts
+    if texts == write_all_by_loops(prompts, n, read):
+        raise ReadAgain(f"read was handed {sum(handed)} tokens, and these texts have {there}")
+    return texts
+
+
+def read_then_last(prompts, n, read):
+    """Read the prompt, throw away what came, and begin with its last token again."""
+    texts = []
+    for prompt in prompts:
+        cache, text, T = [], list(prompt), len(prompt)
+        read(torch.tensor(prompt), torch.arange(T), torch.ones(T, T).tril().bool(), cache)
+        for _ in range(n):
+            past = len(cache)
+            mask = torch.ones(1, past + 1, dtype=torch.bool)
+            text.append(read(torch.tensor(text[-1:]), torch.tensor([past]), mask, cache))
+        texts.append(text)
+    return texts
 
 
 def driven(
@@ -237,7 +338,13 @@ class DriveTheCache:
     solution = write_all
     spec = write_all_by_loops
     inputs = prompts_to_go_on
+    observe = handed_over_once
     mutants = {
+        "no cache": (
+            write_all_by_loops_again,
+            "The texts are right, but you read tokens again that you had read already, so "
+            "nothing is saved. Keep one cache for each prompt, and hand over what is new.",
+        ),
         "position 0": (
             driven(place=lambda past, T: torch.arange(T)),
             "Every new token comes in at place 0, as if it were the first of the text. Its place "
@@ -248,6 +355,24 @@ class DriveTheCache:
             "Your new tokens stand one place too late. With 3 tokens in the cache, the next has "
             "place 3: places begin at 0.",
         ),
+        "places from 1": (
+            driven(place=lambda past, T: torch.arange(past, past + T) + 1),
+            "Your places begin at 1. The first token of a text has place 0.",
+        ),
+        "one ahead": (
+            driven(mask=lambda past, T: torch.ones(T, past + T, dtype=torch.bool).tril(past + 1)),
+            "Inside the prompt each of your tokens sees the next one. Move the edge of the "
+            "triangle `past` steps, and not one more.",
+        ),
+        "itself alone": (
+            driven(mask=lambda past, T: torch.ones(T, past + T).tril(past).triu(past).bool()),
+            "Each of your new tokens looks at itself alone. It may look at all before it too.",
+        ),
+        "prompt read, answer lost": (
+            read_then_last,
+            "You read the prompt, threw away the id that came, and handed over the prompt's last "
+            "token again. That id is the first new one.",
+        ),
         "mask from the left": (
             driven(mask=lambda past, T: torch.ones(T, past + T, dtype=torch.bool).tril()),
             "Your triangle begins at the left edge, so a single new token sees the first key "
@@ -255,8 +380,8 @@ class DriveTheCache:
         ),
         "square mask": (
             driven(mask=lambda past, T: torch.ones(T, T, dtype=torch.bool).tril()),
-            "Your mask is (T, T). It needs a column for every key, those of the cache as well: "
-            "(T, past + T).",
+            "Your mask does not fit. It needs a row for every new token and a column for every "
+            "key, those of the cache as well: (T, past + T).",
         ),
         "sees the future": (
             driven(mask=lambda past, T: torch.ones(T, past + T, dtype=torch.bool)),
@@ -322,20 +447,22 @@ def endings_to_score(rng: random.Random):
         yield 2 * torch.randn(N, T, V, generator=dice), idx, begin, torch.tensor(lengths)
 
 
-def scored(first=0, shift=1, norm="ending", padding=False, raw=False, sign=1):
+def scored(first=0, shift=1, norm="ending", padding=False, raw=False, sign=1, last=0, axis=-1):
     """Scores of endings, with one thing wrong."""
 
     def ending_scores(logits, idx, begin, lengths):
-        bets = logits if raw else logits.log_softmax(-1)
+        bets = logits if raw else logits.log_softmax(axis)
         T = idx.size(1)
         bets = bets[:, : T - 1] if shift else bets[:, 1:]
         gained = bets.gather(-1, idx[:, 1:, None])[..., 0]
         about = torch.arange(1, T)
         start = 1 if first is None else begin + first
-        ending = (about >= start) & ((about < lengths[:, None]) | padding)
+        ending = (about >= start) & ((about < lengths[:, None] + last) | padding)
         total = sign * (gained * ending).sum(1)
         if norm == "none":
             return total
+        if norm == "all":
+            return total / T
         return total / (ending.sum(1) if norm == "ending" else lengths)
 
     return ending_scores
@@ -391,6 +518,35 @@ class EndingScores:
         "sign": (
             scored(sign=-1),
             "Those are losses. Asked are log probabilities: larger is better, none is above 0.",
+        ),
+        "last token missing": (
+            scored(last=-1),
+            "You left out the last token of each ending. Places run to lengths − 1, and that one "
+            "counts.",
+        ),
+        "by the padded width": (
+            scored(norm="all"),
+            "You divided every row by the same width. Divide each by the tokens of its own ending.",
+        ),
+        "softmax over places": (
+            scored(axis=1),
+            "Your softmax runs over the places. At each place the bets of all tokens add up to 1: "
+            "the last axis.",
+        ),
+        "one length": (
+            lambda logits, idx, begin, lengths: ending_scores(
+                logits, idx, begin, lengths[:1].expand(len(lengths))
+            ),
+            "You used the first row's length for every row. Each row has its own.",
+        ),
+        "no logarithm": (
+            lambda logits, idx, begin, lengths: torch.stack(
+                [
+                    row[begin - 1 : n - 1].softmax(-1).gather(1, ids[begin:n, None]).mean()
+                    for row, ids, n in zip(logits, idx, lengths.tolist(), strict=True)
+                ]
+            ),
+            "You averaged probabilities. Take their logarithm first.",
         ),
     }
     hints = {"off by one": 1, "first token missing": 1}
@@ -464,6 +620,29 @@ class Retune:
             ),
             "The right powers, but they do not add up to 1. Divide by their sum.",
         ),
+        "one sum for all": (
+            lambda probs, temperature: (
+                probs ** (1 / temperature) / (probs ** (1 / temperature)).sum()
+                if temperature
+                else retune(probs, 0)
+            ),
+            "You divided by the sum of all rows. Every row has to add up to 1 by itself.",
+        ),
+        "softmax over the rows": (
+            lambda probs, temperature: (
+                (probs.log() / temperature).softmax(0) if temperature else retune(probs, 0)
+            ),
+            "Your softmax adds up over the rows. It belongs to the tokens, the last axis.",
+        ),
+        "equal at 0": (
+            lambda probs, temperature: (
+                retune(probs, temperature)
+                if temperature
+                else torch.full_like(probs, 1 / probs.size(-1))
+            ),
+            "At temperature 0 all of yours are equal. That is what endless heat does; at 0 the "
+            "best gets everything.",
+        ),
         "sampling at 0": (
             lambda probs, temperature: probs if temperature == 0 else retune(probs, temperature),
             "At temperature 0 you give the bets back as they are. There the best gets everything.",
@@ -498,6 +677,18 @@ class BetterThanChance:
         "one standard error": (
             "BCD",
             "One standard error is not enough: luck goes beyond it one time in three. Take two.",
+        ),
+        "turned round": ("CB", "Those are the right two. Write them in the order of the alphabet."),
+        "with a comma": ("B,C", "Those are the right two. Write the letters side by side."),
+        "with and": ("B and C", "Those are the right two. Write the two letters, and no word."),
+        "too few standard errors": (
+            "ABC",
+            "A's bar reaches far below a quarter: with 100 items, one standard error is more than "
+            "4 points.",
+        ),
+        "the highest and the largest": (
+            "CD",
+            "C is one of them. D has the highest share, from so few items that luck explains it.",
         ),
         "small exams": ("AD", "Those are the two small exams. Luck goes furthest there."),
     }
