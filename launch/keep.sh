@@ -20,6 +20,8 @@ say() { echo "keep.sh: $*" >&2; }
 what=$1 run=$2 bucket=$3
 shift 3
 every=${EVERY:-60} keep=${KEEP:-2}
+sha256=sha256sum
+command -v sha256sum >/dev/null || sha256="shasum -a 256" # a Mac
 case $bucket in
   *://*) say "$bucket is an address; name a mounted folder, or a remote of \`rclone config\`"; exit 64 ;;
   *:*) remote=1 ;;
@@ -50,7 +52,10 @@ drop() { # NAME: its manifest first, so that no half of it counts
     rclone deletefile -q "$bucket/$1/manifest.json" 2>/dev/null
     rclone purge -q "$bucket/$1"
   else
-    rm -f "$bucket/$1/manifest.json" && rm -rf "${bucket:?}/$1"
+    rm -f "$bucket/$1/manifest.json"
+    # Emptied first: the bin of Google Drive keeps what is deleted, and counts it.
+    find "$bucket/$1" -type f -exec cp /dev/null {} \; 2>/dev/null
+    rm -rf "${bucket:?}/$1"
   fi
 }
 
@@ -106,7 +111,7 @@ prune() { # all that is older than the newest KEEP that have a manifest
 sums() { # FOLDER: are the files what its manifest says?
   local list
   list=$(sed -n 's/^ *"\([^"]*\)": "\([0-9a-f]\{64\}\)",\{0,1\}$/\2  \1/p' "$1/manifest.json") &&
-    [ -n "$list" ] && (cd "$1" && sha256sum --check --quiet <<<"$list") >&2
+    [ -n "$list" ] && (cd "$1" && $sha256 --check --quiet <<<"$list") >&2
 }
 
 readable() { # 3: there is no such folder yet; anything else is a fault, and no empty bucket
