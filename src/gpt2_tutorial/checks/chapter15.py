@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 
@@ -86,6 +87,31 @@ def read_wrong(
     return next_batch
 
 
+def wrapped(tokens, position, B, T):
+    x, y, after = next_batch(tokens, position, B, T)
+    return x, y, after % len(tokens)
+
+
+def back_to_zero(tokens, position, B, T):
+    x, y, after = next_batch(tokens, position, B, T)
+    return x, y, 0 if after >= len(tokens) else after
+
+
+def swapped(tokens, position, B, T):
+    x, y, after = next_batch(tokens, position, B, T)
+    return y, x, after
+
+
+def down_the_columns(tokens, position, B, T):
+    x, y, after = next_batch(tokens, position, B, T)
+    return x.reshape(T, B).T, y.reshape(T, B).T, after
+
+
+def closed_rows(tokens, position, B, T):
+    x, _, after = next_batch(tokens, position, B, T)
+    return x, x.roll(-1, 1), after
+
+
 @exercise("15.2", subgoal="bookmark")
 class NextBatch:
     stub = (
@@ -139,6 +165,29 @@ class NextBatch:
             "x and y are right. But the next batch begins T tokens further, so that all rows but "
             "one come again.",
         ),
+        "wrapped": (
+            wrapped,
+            "x and y are right, and the place in the circle too. But let the position grow past "
+            "N: it also says how often you have been around.",
+        ),
+        "back to zero": (
+            back_to_zero,
+            "x and y are right. But at the end of the tokens you send the next batch to 0, and it "
+            "reads some tokens again. Let the position grow past N.",
+        ),
+        "swapped": (
+            swapped,
+            "The right batches, the other way round: x first, then y.",
+        ),
+        "columns": (
+            down_the_columns,
+            "You fill the columns first. A row is T tokens that follow each other.",
+        ),
+        "closed rows": (
+            closed_rows,
+            "The last target of each row is the row's own first token. It should be the token "
+            "behind the row.",
+        ),
     }
     hints = {"no overlap": 2, "drops the tail": 2}
 
@@ -184,6 +233,11 @@ def late(ids, ends, every):
 
 def tail(ids, ends, every):
     return torch.arange(len(ids)) >= len(ids) - len(ids) // every
+
+
+def the_very_last(ids, ends, every):
+    document = ends.cumsum(0) - ends
+    return document == document.max()
 
 
 def without_ends(ids, end, every):
@@ -239,6 +293,15 @@ class SplitByDocument:
             "You hold back the first of each group. Asked is the last: documents every − 1, "
             "2 · every − 1, …",
         ),
+        "once": (
+            split_wrong(lambda ids, ends, every: ends.cumsum(0) - ends == every - 1),
+            "You hold back one document and no more. Asked is the last of every group: count "
+            "modulo `every`.",
+        ),
+        "the very last": (
+            split_wrong(the_very_last),
+            "You hold back the very last document alone. Asked is the last of every group.",
+        ),
     }
     hints = {"end goes to the next": 2}
 
@@ -283,12 +346,15 @@ class Disk:
 
     def _note(self) -> None:
         cut = {name: "" if name in self.unsynced else data for name, data in self.now.items()}
-        undone = dict(cut)
-        for new, before in reversed(self.moved):
-            undone.pop(new, None)
-            if before is not None:
-                undone[new] = before
-        self.states.append((dict(self.now), [cut, undone]))
+        left = []
+        for undo in product((False, True), repeat=len(self.moved)):  # each for itself
+            left.append(dict(cut))
+            for (new, before), undone in reversed([*zip(self.moved, undo, strict=True)]):
+                if undone:
+                    left[-1].pop(new, None)
+                if undone and before is not None:
+                    left[-1][new] = before
+        self.states.append((dict(self.now), left))
 
     def __repr__(self) -> str:
         return "disk"
@@ -296,7 +362,8 @@ class Disk:
 
 def found_in(disk: dict, files: dict, manifest: str) -> str:
     """What a reader finds who believes the manifest."""
-    said = disk.get("manifest", "")
+    if (said := disk.get("manifest")) is None:
+        return "no manifest"
     if said == "old":
         return "the old one"
     if said != manifest:
@@ -308,12 +375,12 @@ def found_in(disk: dict, files: dict, manifest: str) -> str:
     return "the new one"
 
 
-def after_every_moment(save, files: dict, manifest: str) -> list[str]:
+def after_every_moment(save, files: dict, manifest: str) -> str:
     """Let `save` work on a disk, and list what is lost by a kill or a power cut at any moment."""
     disk = Disk(now={"manifest": "old"})
     save(disk, files, manifest)
     kills = [("a kill", kept) for kept, _ in disk.states]
-    cuts = [("a power cut", kept) for _, both in disk.states for kept in both]
+    cuts = [("a power cut", kept) for _, left in disk.states for kept in left]
     lost = {
         f"{what} leaves {found}"
         for what, kept in kills + cuts
@@ -321,7 +388,7 @@ def after_every_moment(save, files: dict, manifest: str) -> list[str]:
     }
     ends = {found_in(kept, files, manifest) for kept in disk.states[-1][1]}
     lost |= {f"a power cut after save leaves {found}" for found in ends - {"the new one"}}
-    return sorted(lost)
+    return "; ".join(sorted(lost)) or "nothing is ever lost"
 
 
 def save(disk, files, manifest):
@@ -384,6 +451,23 @@ def saved_wrong(early=False, straight=False, sync=True, sync_files=True, last=Tr
     return save
 
 
+def moved_away(disk, files, manifest):
+    disk.rename("manifest", "before")
+    save(disk, files, manifest)
+
+
+def all_renamed(disk, files, manifest):
+    for name, data in {**files, "manifest": manifest}.items():
+        disk.write(name + ".part", data)
+        disk.sync(name + ".part")
+        disk.rename(name + ".part", name)
+    disk.sync(".")
+
+
+def one_file(disk, files, manifest):
+    save(disk, dict([*files.items()][:1]), manifest)
+
+
 @exercise("15.4", subgoal="write")
 class SaveWithoutFear:
     stub = (
@@ -425,6 +509,20 @@ class SaveWithoutFear:
             saved_wrong(last=False),
             "Nothing is ever broken. But when save returns, the rename may still be in memory "
             'alone: end with disk.sync(".").',
+        ),
+        "moved away": (
+            moved_away,
+            "You move the old manifest away first. A kill before the new one has its name leaves "
+            "readers with none. A rename onto the old one does both in one act.",
+        ),
+        "names in any order": (
+            all_renamed,
+            "You rename the files too. After a power cut the manifest may have its new name, and "
+            'they not yet: disk.sync(".") before you rename the manifest.',
+        ),
+        "one file": (
+            one_file,
+            "You write one file. The manifest names all of them.",
         ),
     }
     hints = {"rename before sync": 2, "files not synced": 2}
