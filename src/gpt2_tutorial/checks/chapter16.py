@@ -200,16 +200,29 @@ def all_reduce_by_loops(gradients):
 
 
 def gradients_to_share(rng: random.Random):
-    """Gradients of two to four ranks."""
+    """Gradients of two to four ranks; some list the same names in another order."""
     yield [{"w": torch.tensor([2.0, 4.0])}, {"w": torch.tensor([6.0, 0.0])}]
-    for _ in range(22):
+    for i in range(22):
         dice = torch.Generator().manual_seed(rng.randrange(2**31))
         shapes = {"weight": (rng.randint(2, 3), rng.randint(2, 3)), "bias": (rng.randint(2, 3),)}
-        yield [
+        if i % 4 == 1:
+            shapes["bias"] = shapes["weight"]
+        brought = [
             {name: torch.randint(-9, 10, shape, generator=dice).float()
              for name, shape in shapes.items()}
             for _ in range(rng.randint(2, 4))
         ]  # fmt: skip
+        if i % 4 == 1:
+            brought[-1] = dict(reversed(brought[-1].items()))
+        yield brought
+
+
+def by_place(gradients):
+    means = {}
+    for place, name in enumerate(gradients[0]):
+        brought = [list(mine.values())[place] for mine in gradients]
+        means[name] = sum(brought) / len(brought)
+    return [dict(means) for _ in gradients]
 
 
 def summed(gradients):
@@ -319,6 +332,11 @@ class AllReduceMean:
             "You took the mean of a mean and the next one, over and over: the last rank then "
             "counts for half. Add all up first, and divide once.",
         ),
+        "by place": (
+            by_place,
+            "You took what stands at the same place of each dictionary. Ranks may list their "
+            "tensors in another order: look each of them up by its name.",
+        ),
         "one number": (
             one_number,
             "You averaged over the numbers inside a tensor as well. Only ranks are averaged: "
@@ -376,7 +394,9 @@ def both_ranks(train, seed, steps):
         model.weight.data.copy_(weight)
         others = shares[1 - rank]
         found = train(model, lambda m, others=others: Wrapped(m, others), shares[rank])
-        held[f"rank {rank}"] = found.detach().clone()
+        if found is None:
+            return None
+        held[f"rank {rank}"] = found.detach().clone() if torch.is_tensor(found) else found
     return held
 
 
@@ -461,8 +481,8 @@ class WrapperThrownAway:
         ),
         "a copy": (
             stepping(apart=True),
-            "What you hand back was never trained: you wrapped a copy. The wrapper works on the "
-            "model itself, so no copy is needed.",
+            "What you hand back was never trained. Is it a copy, made before the loop or wrapped "
+            "in the model's place? The wrapper works on the model itself: no copy is needed.",
         ),
         "twice": (
             stepping(scale=2.0),
@@ -499,6 +519,15 @@ class InOrder:
             "CHEDGBFA",
             "E calls the model before B has wrapped it. Then the first gradient is not shared.",
         ),
+        "wrap after the call": (
+            "CHEBDGFA",
+            "E calls model, and there is none before B: it makes the wrapper.",
+        ),
+        "saved at the start": (
+            "CHBFEDGA",
+            "You save before anything was learned.",
+        ),
+        "never left": ("CHBEDGF", "A is missing. All eight letters are needed."),
         "saved after the end": (
             "CHBEDGAF",
             "You save after teardown. The others have left by then; whether saving worked, nobody "
@@ -629,6 +658,11 @@ class WhichBugIsIt:
             "Two letters are swapped: both stay high, with a long gradient. Old gradients "
             "pile up from the start; a decay that pulls too hard makes the gradient longer "
             "and longer to the end.",
+        ),
+        "flat": (
+            swapped("lr_times_30", "decay_too_large"),
+            "Two letters are swapped: both end high. One falls at once and then lies flat, for "
+            "its steps are too long; the other has the longer gradient at the end.",
         ),
         "rates": (
             swapped("lr_times_30", "lr_over_30"),
