@@ -28,6 +28,7 @@ from datetime import date
 from pathlib import Path
 
 import torch
+from ablation_ladder import cpu
 
 from gpt2_tutorial.train import PRESETS
 
@@ -91,15 +92,6 @@ def mean_curve(curves: list[list[dict]]) -> list[dict]:
             point["train"] = spread([look["train"] for look in looks], 4)
         points.append(point)
     return points
-
-
-def cpu() -> str:
-    """The processor's name, or what Python knows of it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def described() -> dict:

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import torch
 import torch.multiprocessing as mp
+from ablation_ladder import cpu
 from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
@@ -276,15 +277,6 @@ def killed_and_not() -> dict:
             if folder == whole:
                 left_alone = found
     return row("killed twice", "left alone", "float32", "weights", found, left_alone, 0.0)
-
-
-def cpu() -> str:
-    """The processor's name, or what Python knows of it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main() -> None:
