@@ -60,7 +60,7 @@ def train():
 def known(words, train, env=()):
     """Fail if a command names a file, an option or a variable that does not exist."""
     match words:
-        case [name, *rest] if re.fullmatch(r"[A-Z]+=.*", name):
+        case [name, *rest] if re.fullmatch(r"[A-Z_]+=.*", name):
             return known(rest, train, (*env, name.partition("=")[0]))
         case ["gpt2", *rest]:
             cli.make_parser(rest).parse_args(rest)

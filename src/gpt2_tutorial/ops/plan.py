@@ -139,8 +139,10 @@ def lines(sheet: dict) -> list[str]:
     fits = "fits" if sheet["memory_total"] < 0.92 * sheet["memory_there"] else "DOES NOT FIT"
     total, there = sheet["memory_total"] / 1e9, sheet["memory_there"] / 1e9
     said.append(f"memory       {total:6.2f} GB of {there:.0f} GB in all: {fits} (estimated)")
-    days = sheet["hours"] / 24
-    long = f"{days:.1f} days" if days > 2 else f"{sheet['hours']:.1f} hours"
+    hours = sheet["hours"]
+    long = f"{hours / 24:.1f} days" if hours > 48 else f"{hours:.1f} hours"
+    if hours < 1:
+        long = f"{60 * hours:.1f} minutes"
     speed = f"{sheet['tokens_per_s']:,.0f} tokens/s"
     said.append(f"time         {speed}, {sheet['step_seconds']:.2f} s a step: {long}")
     said.append(f"             ({sheet['speed_is']})")
