@@ -20,7 +20,9 @@ from gpt2_tutorial.ops import models
 from gpt2_tutorial.ops import sample as sampling
 from gpt2_tutorial.pretrained import load_gpt2, save_gpt2
 from gpt2_tutorial.text import CharTokenizer
+from terminal import as_in_a_terminal
 
+as_in_a_terminal()
 ALPHABET = sorted("\n ,.abcdefghijklmnopqrstuvwxyzé")
 LIGHT = ("sample", "evaluate", "export")  # their help needs no torch, and tells every default
 ROWS = [

@@ -32,10 +32,12 @@ from gpt2_tutorial.ops.run_folder import FolderError, RunFolder
 from gpt2_tutorial.ops.signals import Stop
 from gpt2_tutorial.shards import ShardError, write_shards
 from gpt2_tutorial.text import CharTokenizer
+from terminal import as_in_a_terminal
 
 if os.name == "nt":
     pytest.skip("signals and forks of Unix", allow_module_level=True)
 
+as_in_a_terminal()
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT, RUN_SH = ROOT / "launch" / "train_gpt2.py", ROOT / "launch" / "run.sh"
 WORDS = "--device cpu --n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --dropout 0.1"

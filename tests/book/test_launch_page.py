@@ -26,7 +26,9 @@ from gpt2_tutorial import cli
 from gpt2_tutorial.ops.doctor import causes
 from gpt2_tutorial.ops.plan import MACHINES, PRICES_SEEN
 from gpt2_tutorial.ops.run_folder import STOPPED, WORDS, RunFolder
+from terminal import as_in_a_terminal
 
+as_in_a_terminal()
 PAGE = (ROOT / "book" / "launch.md").read_text(encoding="utf-8")
 COLAB = ROOT / "launch" / "colab.ipynb"
 LOG = json.loads((ROOT / "results" / "runs" / "launch_cpu.json").read_text(encoding="utf-8"))
