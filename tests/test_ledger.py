@@ -55,6 +55,24 @@ def test_logs_of_long_runs_are_those_of_the_repository():
 
 
 @pytest.mark.parametrize(
+    ("log", "counts"),
+    [
+        ({"about": {"device": "NVIDIA H200", "tiny": False}, "mfu": 0.4}, True),
+        ({"about": {"device": "NVIDIA H200", "tiny": True}, "mfu": 0.4}, False),
+        ({"about": {"device": "CPU", "tiny": False}}, False),
+        ({"device": "NVIDIA H200", "rungs": []}, True),  # of gpu_ladder.py alone
+        ({"device": "CPU", "rungs": []}, False),
+    ],
+)
+def test_a_log_of_a_gpu_counts_and_a_trial_does_not(tmp_path, monkeypatch, log, counts):
+    (tmp_path / "gpu_script.json").write_text(json.dumps(log))
+    assert ledger.gpu_log("gpu_script", tmp_path) == (log if counts else {})
+    monkeypatch.setattr(ledger, "_results", lambda kind: tmp_path)
+    assert ledger.gpu_log("gpu_script") == (log if counts else {})
+    assert ledger.gpu_log("gpu_step") == {}
+
+
+@pytest.mark.parametrize(
     ("guess", "said"),
     [
         (3.0, "0.520 too high. why high"),

@@ -88,14 +88,81 @@ def test_time_and_money_follow_from_speed(name):
     assert 0.05 < work / machine.processes < 0.6  # a share of the peak that somebody reached
 
 
-def test_a_measured_share_is_called_measured_and_used(monkeypatch):
-    before = plan.plan("1xh100", PRESETS["1xh100"])
-    monkeypatch.setattr(ledger, "logged", lambda name: {"shares": {"1xh100": 0.5}})
-    after = plan.plan("1xh100", PRESETS["1xh100"])
-    assert after["speed_is"] == "measured" and "(measured)" in "\n".join(plan.lines(after))
-    assert after["tokens_per_s"] == pytest.approx(0.5 * 989e12 / after["flops_per_token"])
-    assert plan.plan("t4", PRESETS["t4"])["speed_is"] == "estimated"
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """Put a made-up log of the script where the plan looks; without one, there is none."""
+
+    def put(device="NVIDIA H200", tiny=False, **more):
+        about = {"device": device, "date": "2026-11-28", "tiny": tiny}
+        text = json.dumps({"about": about, "preset": "1xh100"} | more)
+        (tmp_path / "gpu_script.json").write_text(text)
+
+    monkeypatch.setattr(ledger, "_results", lambda kind: tmp_path)
+    return put
+
+
+def speeds() -> dict[str, tuple[float, str]]:
+    return {name: plan.share_of_peak(name) for name in PRESETS}
+
+
+ESTIMATED = {name: (machine.share, "estimated") for name, machine in plan.MACHINES.items()}
+
+
+def test_without_a_log_every_speed_is_estimated(measured):
+    assert speeds() == ESTIMATED
+    said = "\n".join(plan.lines(plan.plan("1xh100", PRESETS["1xh100"])))
+    assert "(estimated)" in said and "measured" not in said
+
+
+@pytest.mark.parametrize(
+    ("device", "preset"),
+    [
+        ("NVIDIA H100 80GB HBM3", "1xh100"),
+        ("NVIDIA H200", "1xh100"),
+        ("NVIDIA GeForce RTX 4090", "4090"),
+        ("Tesla T4", "t4"),
+    ],
+)
+def test_a_log_says_the_speed_of_its_own_card(measured, device, preset):
+    before = plan.plan(preset, PRESETS[preset])
+    measured(device, mfu=0.5)
+    assert plan.measured_share(preset) == 0.5
+    after = plan.plan(preset, PRESETS[preset])
+    assert after["speed_is"] == f"measured on one {device}, 2026-11-28"
+    assert f"({after['speed_is']})" in "\n".join(plan.lines(after))
+    speed = 0.5 * plan.MACHINES[preset].peak / after["flops_per_token"]
+    assert after["tokens_per_s"] == pytest.approx(speed) != before["tokens_per_s"]
     assert before["parameters"] == after["parameters"]
+    others = {name for name in PRESETS if "measured" in plan.share_of_peak(name)[1]}
+    assert others == {preset}
+
+
+def test_many_of_a_measured_card_are_estimated_from_it(measured):
+    measured("NVIDIA H200", mfu=0.205)  # half of what one H100 is taken to reach
+    found = speeds()
+    for name in ("8xh100", "2x8xh100"):
+        share, known = found.pop(name)
+        assert known == "estimated from one NVIDIA H200, 2026-11-28"
+        assert share == pytest.approx(plan.MACHINES[name].share / 2) and share < 0.205
+    assert found.pop("1xh100") == (0.205, "measured on one NVIDIA H200, 2026-11-28")
+    assert found == {name: ESTIMATED[name] for name in found}  # gpt2-xl and the A100 too
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        {"mfu": 0.5, "tiny": True},
+        {"mfu": 0.5, "device": "CPU"},
+        {"mfu": 0.5, "device": "NVIDIA H100 PCIe"},
+        {"mfu": 0.5, "device": "NVIDIA A100-SXM4-80GB"},
+        {"mfu": None},  # the peak of that card is not known
+        {"failed": "out of memory"},
+    ],
+    ids=str,
+)
+def test_other_logs_leave_the_estimates(measured, log):
+    measured(**log)
+    assert speeds() == ESTIMATED
 
 
 def test_every_preset_has_its_machine():

@@ -56,6 +56,20 @@ def logged(run: str) -> dict:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
+def gpu_log(part: str, folder: Path | None = None) -> dict:
+    """Return what benchmarks/gpu_day.py found about one part, such as "gpu_script", {} until then.
+
+    Whoever tries that script on a CPU, or with tiny shapes, measures no GPU: {} again.
+
+    >>> gpu_log("gpu_nothing")
+    {}
+    """
+    file = (folder or _results("runs")) / f"{part}.json"
+    log = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    about = log.get("about", log)
+    return {} if about.get("tiny") or about.get("device") == "CPU" else log
+
+
 def reveal(name: str, guess: float | None, measured: float, *, low: str, high: str) -> None:
     """Print what was measured beside the reader's guess, and why people guess too low or too high.
 

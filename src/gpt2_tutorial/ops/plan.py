@@ -24,7 +24,7 @@ class Machine:
     words: str
     processes: int
     peak: float  # dense FLOP/s of one device in the format that is used
-    share: float  # model FLOPs utilisation, estimated unless a log says it
+    share: float  # model FLOPs utilisation, estimated; a log of this card replaces it
     memory: float  # bytes of one device
     dollars: float  # per hour, for all devices together
 
@@ -39,6 +39,11 @@ MACHINES = {
     "2x8xh100": Machine("two machines with eight H100 each", 16, 989e12, 0.38, 80e9, 46.0),
     "8xh100-xl": Machine("eight H100 SXM, for gpt2-xl", 8, 989e12, 0.38, 80e9, 23.0),
 }
+
+# Which card's log speaks for which preset, by a word of its name; and several of that same card
+# with the same model. (gpt2-xl is another model, so 8xh100-xl is not among them.)
+CARDS = {"t4": {"T4"}, "4090": {"4090"}, "1xh100": {"H100", "H200"}}
+MANY_OF = {"8xh100": "1xh100", "2x8xh100": "1xh100"}
 
 
 def parameters(config: TrainConfig) -> int:
@@ -85,24 +90,50 @@ def gathered(config: TrainConfig) -> int:
 
 
 def measured_share(preset: str) -> float | None:
-    """Return the share of the peak that a committed run reached on this machine, if any did."""
-    try:
-        return ledger.logged("gpu_ladder")["shares"].get(preset)
-    except ValueError:
-        return None
+    """Return the share of the peak that the script reached on this preset's card, if a log says it.
+
+    An H200 multiplies as fast as an H100 and counts as one, though its memory is faster. The peak
+    of an H100 in a PCIe slot is lower, so its share is of something else.
+
+    >>> measured_share("8xa100")
+    """
+    log = ledger.gpu_log("gpu_script")
+    card = log.get("about", {}).get("device", "").split()
+    return log.get("mfu") if CARDS.get(preset, set()) & set(card) and "PCIe" not in card else None
+
+
+def share_of_peak(preset: str) -> tuple[float, str]:
+    """Return the share of the peak that a run is taken to reach, and how it is known.
+
+    Several of a card that was measured alone lose something between them. How much stays an
+    estimate: by as much as the shares in MACHINES differ. Another card, or another model, says
+    nothing about this one.
+
+    >>> share_of_peak("8xa100")
+    (0.45, 'estimated')
+    """
+    machine, one = MACHINES[preset], MANY_OF.get(preset, preset)
+    share = measured_share(one)
+    if share is None:
+        return machine.share, "estimated"
+    about = ledger.gpu_log("gpu_script")["about"]
+    where = f"one {about['device']}, {about['date']}"
+    if one == preset:
+        return share, f"measured on {where}"
+    return share * machine.share / MACHINES[one].share, f"estimated from {where}"
 
 
 def plan(preset: str, config: TrainConfig, dollars: float | None = None) -> dict:
     """Return the whole sheet for one preset as plain numbers.
 
-    >>> sheet = plan("8xh100", PRESETS["8xh100"])
+    >>> sheet = plan("8xa100", PRESETS["8xa100"])
     >>> sheet["parameters"], sheet["tokens"], sheet["speed_is"]
     (124439808, 9999745024, 'estimated')
     """
     machine = MACHINES[preset]
-    share = measured_share(preset)
+    share, known = share_of_peak(preset)
     per_token = flops_per_token(config.gpt())
-    speed = machine.processes * machine.peak * (share or machine.share) / per_token
+    speed = machine.processes * machine.peak * share / per_token
     seconds = config.max_steps * config.batch_tokens / speed
     price = machine.dollars if dollars is None else dollars
     parts = memory(config, machine)
@@ -117,7 +148,7 @@ def plan(preset: str, config: TrainConfig, dollars: float | None = None) -> dict
         "memory_total": sum(parts.values()),
         "memory_there": machine.memory,
         "tokens_per_s": speed,
-        "speed_is": "measured" if share else "estimated",
+        "speed_is": known,
         "step_seconds": config.batch_tokens / speed,
         "hours": seconds / 3600,
         "dollars_per_hour": price,
