@@ -1,81 +1,21 @@
-"""Write the tables of book/results.md from the logs in results/.
+"""Write into the pages and the notebooks what the logs in results/ say.
 
-Needs nothing but Python 3.11, like steps.py, which calls it. The words of the page are written by
-hand. What stands between `<!-- table: NAME -->` and `<!-- end -->` is written by this file, with a
-marker behind every number, so that the tests look each of them up again.
+The words are written by hand. What stands between `<!-- table: NAME -->` and `<!-- end -->`, a
+table, a sentence or one number in a sentence, is written by this file, with a marker behind every
+number, so that the tests look each of them up again. A block whose log is missing is empty.
 """
 
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
+import gpu_results
+from logs import Log, chapter, derived, table
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "book" / "results.md"
-END = "<!-- end -->"
-NOT_YET = "Not measured yet. With one NVIDIA GPU, one command measures it, in under ten minutes:"
-
-
-def pick(data: object, key: str) -> object:
-    """Return the value under a dotted key; numbers index lists, and a key may have dots itself.
-
-    >>> pick({"rungs": [{"name": "TF32"}], "0.01": 2.5}, "rungs.0.name"), pick({"0.01": 2}, "0.01")
-    ('TF32', 2)
-    """
-    if isinstance(data, dict) and key in data:
-        return data[key]
-    head, _, rest = key.partition(".")
-    found = data[int(head)] if isinstance(data, list) else data[head]
-    return pick(found, rest) if rest else found
-
-
-class Log:
-    """One file of results/, and how the page quotes what it holds."""
-
-    def __init__(self, root: Path, file: str):
-        self.file, self.path = file, root / "results" / file
-        self.data = json.loads(self.path.read_text(encoding="utf-8"))
-
-    def __getitem__(self, key: str) -> object:
-        return pick(self.data, key)
-
-    def __contains__(self, key: str) -> bool:
-        try:
-            return pick(self.data, key) is not None
-        except (KeyError, IndexError, ValueError):
-            return False
-
-    def say(self, key: str, form: str | Callable = "{:,}") -> str:
-        """One value, with its marker; a dash where the log has none."""
-        if key not in self:
-            return "–"
-        said = form.format(self[key]) if isinstance(form, str) else form(self[key])
-        return f"{said}<!-- log:{self.file}#{key} -->"
-
-    def both(self, key: str, form: str) -> str:
-        """Mean ± standard deviation."""
-        return f"{self.say(f'{key}.mean', form)}\u00a0±\u00a0{self.say(f'{key}.sd', form)}"
-
-    def span(self, key: str, form: str = "{:.2f}") -> str:
-        """The smallest and the largest of the pairs."""
-        return f"{self.say(f'{key}.0', form)} to {self.say(f'{key}.1', form)}"
-
-    def marker(self, key: str) -> str:
-        """This value, inside an expression."""
-        return f"{{log:{self.file}#{key}}}"
-
-    def about(self) -> str:
-        """Where the numbers come from: the file, the command, the machine, the day."""
-        about = self["about"]
-        cores = f"{about['cores']} cores" if "cores" in about else ""
-        machine = about.get("machine") or f"{about['cpu']}, {cores}"
-        said = [f"`results/{self.file}`", f"`{about['command']}`", f"`{machine}`"]
-        said += [f"{name} `{about[name]}`" for name in ("torch", "transformers") if name in about]
-        loads = [f"{about[key]}" for key in ("load", "load_before") if key in about]
-        said += [f"load of the machine `{load}`" for load in loads]
-        said += [f"`{about['date']}`" if "date" in about else "no date in the log"]
-        return "Log: " + " · ".join(said) + "."
+BEGIN, END = "<!-- table: ", "<!-- end -->"
 
 
 def power(gap: float | None) -> str:
@@ -85,27 +25,6 @@ def power(gap: float | None) -> str:
     ('6e-08', '0')
     """
     return f"{gap:.0e}" if gap else "0"
-
-
-def derived(value: float, expression: str, form: str) -> str:
-    """A number that is worked out from logs; the tests work it out again."""
-    return f"{form.format(value)}<!-- =:{expression} -->"
-
-
-def table(head: str, rows: Iterable[Iterable[str]]) -> list[str]:
-    """Lines of a table; the first column is words, the others are numbers.
-
-    >>> table("model | val", [["ours", "1.5"]])
-    ['| model | val |', '|---|---:|', '| ours | 1.5 |']
-    """
-    rule = "|---|" + "---:|" * head.count("|")
-    return [f"| {head} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]
-
-
-def chapter(number: str, root: Path) -> str:
-    """A link to a chapter, by its number."""
-    (path,) = (root / "notebooks").glob(f"{number}_*.ipynb")
-    return f"[{number}](../notebooks/{path.name})"
 
 
 def cpu_runs(root: Path) -> list[str]:
@@ -167,31 +86,6 @@ def ladder(root: Path) -> list[str]:
 def measured(root: Path) -> list[Log]:
     files = sorted((root / "results" / "measured").glob("*.json"))
     return [Log(root, f"measured/{file.name}") for file in files]
-
-
-def gpu_ladder(root: Path) -> list[str]:
-    if not (root / "results" / "runs" / "gpu_ladder.json").exists():
-        return [NOT_YET, "", "```sh", "python benchmarks/gpu_ladder.py", "make results", "```"]
-    log, rows = Log(root, "runs/gpu_ladder.json"), []
-    first = "rungs.0.tokens_per_s"
-    for i, rung in enumerate(log["rungs"]):
-        here = f"rungs.{i}"
-        if "failed" in rung:
-            rows.append([rung["name"], rung["failed"], *["–"] * 5])
-            continue
-        times = share = "–"
-        if first in log:
-            ratio = f"{log.marker(f'{here}.tokens_per_s')} / {log.marker(first)}"
-            times = derived(rung["tokens_per_s"] / log[first], ratio, "{:.2f}")
-        if rung["mfu"] is not None:
-            share = derived(100 * rung["mfu"], f"100 * {log.marker(f'{here}.mfu')}", "{:.1f} %")
-        speed = [log.say(f"{here}.tokens_per_s"), times, log.say(f"{here}.step_ms", "{:,.1f}")]
-        row = [rung["name"], *speed, share, log.say(f"{here}.memory_gb", "{:.1f}")]
-        rows.append([*row, log.say(f"{here}.losses.{len(rung['losses']) - 1}", "{:.4f}")])
-    head = "each with all above it | tokens/s | times the first | ms a step | MFU | GB | loss"
-    said = f"Log: `results/{log.file}` · `{log['command']}` · `{log['device']}` · "
-    last = "The last column is the loss of the same early step in every row: the same training."
-    return [*table(head, rows), "", f"{said}torch `{log['torch']}`. {last}"]
 
 
 def scoreboard(root: Path) -> list[str]:
@@ -276,37 +170,60 @@ def trained(root: Path) -> list[str]:
     return [*table(head, rows), "", "\n".join(f"- {about}" for about in abouts)]
 
 
-TABLES: dict[str, Callable[[Path], list[str]]] = {
+BLOCKS: dict[str, Callable[[Path], str | list[str]]] = {
     "cpu_runs": cpu_runs,
     "cpu_curve": cpu_curve,
     "ablation": ablation,
     "equivalence": equivalence,
     "ladder": ladder,
-    "gpu_ladder": gpu_ladder,
     "scoreboard": scoreboard,
     "train_step": train_step,
     "generate": generate,
     "bpe": bpe,
     "trained": trained,
-}
+} | gpu_results.BLOCKS
 
 
-def filled(page: str, root: Path = ROOT) -> str:
-    """The page with every table written anew from the logs below `root`."""
-    parts = page.split("<!-- table: ")
-    done = [parts[0]]
-    for part in parts[1:]:
+def filled(text: str, root: Path = ROOT) -> str:
+    """The text with every block written anew from the logs below `root`."""
+    done, *parts = text.split(BEGIN)
+    for part in parts:
         name, _, rest = part.partition(" -->")
-        if name not in TABLES or END not in rest:
-            raise SystemExit(f"book/results.md: no table is called {name!r}, or its end is missing")
-        lines = "\n".join(TABLES[name](root))
-        done.append(f"{name} -->\n\n{lines}\n\n{END}{rest.partition(END)[2]}")
-    return "<!-- table: ".join(done)
+        if name not in BLOCKS or END not in rest:
+            raise SystemExit(f"no block of a page is called {name!r}, or its end is missing")
+        found = BLOCKS[name](root)
+        if isinstance(found, list):  # lines of their own, and none where there is nothing to say
+            found = "\n".join(["\n", *found, "\n"]) if found else ""
+        done += f"{BEGIN}{name} -->{found}{END}{rest.partition(END)[2]}"
+    return done
+
+
+def fresh(root: Path = ROOT) -> dict[Path, str]:
+    """Every page and every notebook that has a block, as it should stand there."""
+    places = [root / "README.md", *root.glob("book/*.md"), *root.glob("notebooks/*.ipynb")]
+    texts = {place: place.read_text(encoding="utf-8") for place in sorted(places)}
+    return {
+        place: (notebook if place.suffix == ".ipynb" else filled)(text, root)
+        for place, text in texts.items()
+        if BEGIN in text
+    }
+
+
+def notebook(text: str, root: Path = ROOT) -> str:
+    """A notebook with the blocks in its Markdown written anew, stored as it was."""
+    stored = json.loads(text)
+    for cell in stored["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = filled("".join(cell["source"]), root).splitlines(keepends=True)
+    return json.dumps(stored, indent=1, ensure_ascii=False) + "\n"
 
 
 def main() -> int:
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"wrote the tables of {PAGE.relative_to(ROOT)}")
+    """Write what has changed, and name it."""
+    for place, text in fresh().items():
+        if place.read_text(encoding="utf-8") != text:
+            place.write_text(text, encoding="utf-8")
+            print(f"wrote what the logs say into {place.relative_to(ROOT)}")
     return 0
 
 

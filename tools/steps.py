@@ -9,7 +9,7 @@ Needs nothing but Python 3.11: the first step makes the environment that the oth
     python3 tools/steps.py serve     show the built site on localhost
     python3 tools/steps.py student   write the notebooks without their solutions
     python3 tools/steps.py export    write launch/train_gpt2.py from the last notebook
-    python3 tools/steps.py results   write the tables of book/results.md from the logs
+    python3 tools/steps.py results   write into pages and notebooks what the logs say
     python3 tools/steps.py report    show how the chapters read: sentences, words, counts
     python3 tools/steps.py solved    run every notebook with its solutions put in
     python3 tools/steps.py oldest    unit tests with the oldest versions that we promise
@@ -188,8 +188,8 @@ def export() -> None:
 
 
 def results() -> None:
-    """Write the tables of the results page; a test holds the committed one against it."""
-    run("results", sys.executable, "tools/results.py")
+    """Write what pages and notebooks quote from logs; a test holds the committed ones against it."""
+    python("results", "tools/results.py")
 
 
 def report() -> None:
@@ -294,7 +294,7 @@ GOALS = {
     "student": [student],
     "solved": [setup, solved],
     "export": [export],
-    "results": [results],
+    "results": [setup, results],
     "report": [report],
     "oldest": [oldest],
     "newest": [newest],
