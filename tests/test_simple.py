@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gpt2_tutorial import assets, simple
 from gpt2_tutorial.bigram import BigramLM
-from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.optim import cosine_with_warmup
 from gpt2_tutorial.pretrained import load_gpt2
 from gpt2_tutorial.scoreboard import Scoreboard
@@ -322,34 +322,87 @@ def test_the_device(monkeypatch, cuda, mps, asked, chosen):
     assert simple.choose_device(asked) == torch.device(chosen)
 
 
+SMALL = GPTConfig(block_size=8, vocab_size=65, n_layer=1, n_head=2, n_embd=16)
+
+
 @pytest.mark.parametrize(
-    ("device", "able", "n_embd", "chosen"),
-    [("cpu", {"avx512_bf16": True}, 384, torch.bfloat16),
-     ("cpu", {"amx_bf16": True}, 768, torch.bfloat16),
-     ("cpu", {"avx512_bf16": True}, 383, torch.float32),
-     ("cpu", {"avx512_bf16": False}, 768, torch.float32),
-     ("cpu", {"avx2": True}, 768, torch.float32),
-     ("mps", {"amx_bf16": True}, 768, torch.float32)],
+    ("device", "able", "gain", "chosen"),
+    [("cpu", {"avx512_bf16": True}, 1.5, torch.bfloat16),
+     ("cpu", {"amx_bf16": True, "avx512_bf16": False}, 1.03, torch.bfloat16),
+     ("cpu", {"bf16": True}, 3.0, torch.bfloat16),  # what Arm calls it
+     ("cpu", {"avx512_bf16": True}, 0.66, torch.float32),  # a Xeon without AMX
+     ("cpu", {"avx512_bf16": True}, 1.01, torch.float32),
+     ("cpu", {"avx512_bf16": False, "avx2": True}, 2.0, torch.float32),
+     ("cpu", {}, 2.0, torch.float32),
+     ("mps", {"amx_bf16": True}, 2.0, torch.float32)],
 )  # fmt: skip
-def test_the_precision_of_what_is_no_cuda(monkeypatch, device, able, n_embd, chosen):
+def test_the_precision_of_what_is_no_cuda(monkeypatch, device, able, gain, chosen):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    assert simple.choose_precision(torch.device(device), n_embd) == chosen
+    race = {torch.float32: gain, torch.bfloat16: 1.0}
+    monkeypatch.setattr(simple, "race", lambda config: race)
+    dtype, because = simple.choose_precision(torch.device(device), SMALL)
+    assert dtype == chosen
+    raced = device == "cpu" and True in (able[name] for name in able if "bf16" in name)
+    assert (f"{gain:.2f} times as fast" in because) is raced
 
 
 def test_a_torch_that_does_not_say_what_the_cpu_can(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert simple.choose_precision(torch.device("cpu"), 768) == torch.float32
+    chosen = simple.choose_precision(torch.device("cpu"), SMALL)
+    assert chosen == (torch.float32, "nothing here computes in bfloat16")
 
 
 @pytest.mark.parametrize(
-    ("in_hardware", "chosen"), [(True, torch.bfloat16), (False, torch.float16)]
+    ("capability", "chosen"),
+    [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)],
 )
-def test_a_gpu_that_only_imitates_bfloat16_gets_float16(monkeypatch, in_hardware, chosen):
-    def supported(including_emulation=True):
-        return including_emulation or in_hardware
+def test_a_gpu_that_only_imitates_bfloat16_gets_float16(monkeypatch, capability, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert simple.choose_precision(torch.device("cuda"), SMALL)[0] == chosen
 
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert simple.choose_precision(torch.device("cuda"), 128) == chosen
+
+def test_a_wish_wins_without_a_race_and_a_strange_one_is_refused(monkeypatch):
+    monkeypatch.setattr(simple, "race", None)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"bf16": True}, raising=False)
+    for name in ("float32", "bfloat16", "float16"):
+        chosen = simple.choose_precision(torch.device("cpu"), SMALL, name)
+        assert chosen == (getattr(torch, name), "asked for")
+    with pytest.raises(ValueError, match="not 'fp8'"):
+        simple.choose_precision(torch.device("cpu"), SMALL, "fp8")
+    out = quiet_fit(changed(precision="bfloat16", steps=1, warmup_steps=0, patience=1))
+    assert (out.precision, out.because) == ("bfloat16", "asked for")
+
+
+def test_the_race_counts_the_best_round_and_not_the_first(monkeypatch):
+    rounds = [(9.0, 1.0), (3.0, 5.0), (2.0, 4.0), (6.0, 7.0)]  # float32 warms up for long
+    ticks = [now for taken in sum(rounds, ()) for now in (0.0, taken)]
+    monkeypatch.setattr(simple.time, "perf_counter", iter(ticks).__next__)
+    assert simple.race.__wrapped__(SMALL) == {torch.float32: 2.0, torch.bfloat16: 4.0}
+
+
+def test_the_race_computes_in_both_formats_and_leaves_nothing_behind(monkeypatch):
+    seen, real = [], simple.Block.forward
+
+    def forward(block, x):
+        seen.append((torch.is_autocast_enabled("cpu"), tuple(x.shape)))
+        return real(block, x)
+
+    monkeypatch.setattr(simple.Block, "forward", forward)
+    before, dropping = flags(), dataclasses.replace(SMALL, dropout=0.5)
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        seconds = simple.race.__wrapped__(dropping)
+    assert torch.equal(torch.rand(3), expected) and flags() == before
+    assert seen == [(False, (1, 8, 16)), (True, (1, 8, 16))] * 4
+    assert min(seconds.values()) > 0 and list(seconds) == [torch.float32, torch.bfloat16]
+
+
+def test_a_run_asks_once_and_hears_the_same_again():
+    simple.race.cache_clear()
+    assert simple.race(SMALL) is simple.race(dataclasses.replace(SMALL))
+    assert simple.race.cache_info().misses == 1
 
 
 def flags() -> tuple:
@@ -500,7 +553,9 @@ def test_the_log_and_the_card_say_the_same(log, folder):
         f"{log['tokens']:,}",
     ):
         assert fact in card
-    assert log["settings"] == dataclasses.asdict(PRESETS["laptop"])
+    settings = dataclasses.asdict(PRESETS["laptop"])
+    assert settings.pop("precision") == "auto" and log["precision"] == "float32"  # what it came to
+    assert log["settings"] == settings
     assert log["best"] == min(log["curve"], key=lambda row: row["val"])
     assert log["curve"][-1]["cpu_seconds"] <= 20 * 60  # ten minutes on two cores
 

@@ -195,7 +195,6 @@ def test_a_scaled_loss_takes_the_same_step():
 
 
 def test_precision_is_chosen_by_the_generation_of_the_gpu(monkeypatch):
-    assert choose_precision("cpu")[0::3] == ("fp32", "no GPU")
     for capability, name in {
         (7, 5): "fp16",
         (7, 0): "fp16",
@@ -205,6 +204,21 @@ def test_precision_is_chosen_by_the_generation_of_the_gpu(monkeypatch):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
         chosen = choose_precision("cuda")
         assert chosen.name == name and chosen.scaled == (name == "fp16")
+
+
+@pytest.mark.parametrize(("gain", "name"), [(0.66, "fp32"), (1.5, "bf16")])
+def test_on_a_cpu_it_is_the_choice_of_chapter_12_for_this_very_model(monkeypatch, gain, name):
+    raced = []
+
+    def race(config):
+        raced.append(config)
+        return {torch.float32: gain, torch.bfloat16: 1.0}
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    monkeypatch.setattr(step.simple, "race", race)
+    chosen = choose_precision("cpu", config=CONFIG)
+    assert chosen.name == name and f"{gain:.2f} times as fast" in chosen.reason
+    assert raced == [CONFIG] and choose_precision("cpu", "fp32") == FP32
 
 
 def test_bad_wishes_are_refused_in_one_sentence():

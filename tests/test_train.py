@@ -15,9 +15,10 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from gpt2_tutorial import checkpoint, train
+from gpt2_tutorial import checkpoint, simple, train
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.shards import ShardLoader, write_shards
+from gpt2_tutorial.step import choose_precision
 from gpt2_tutorial.text import CharTokenizer
 from gpt2_tutorial.train import ALONE, PRESETS, ConfigChanged, Run, TrainConfig, fit
 
@@ -207,6 +208,71 @@ def test_what_changes_rounding_only_may_change(data, tmp_path):
     trained(data, tmp_path, stop_at=30)
     config = replace(CONFIG, micro_batch=4, eval_every=3, keep=1)
     assert trained(data, tmp_path, config)[1].state == "done"
+
+
+@pytest.fixture
+def race(monkeypatch):
+    """Let bfloat16 win or lose, on whatever processor this is."""
+
+    def won(gain):
+        able = {"avx512_bf16": True}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+        times = {torch.float32: gain, torch.bfloat16: 1.0}
+        monkeypatch.setattr(simple, "race", lambda config: times)
+
+    return won
+
+
+@pytest.mark.parametrize(("first", "then"), [(1.5, 0.7), (0.7, 1.5)])
+def test_a_run_keeps_the_format_it_began_with_whoever_wins_the_race_later(
+    data, tmp_path, race, first, then
+):
+    race(first)
+    began = "bf16" if first > 1 else "fp32"
+    unbroken, _, rows = trained(data, tmp_path / "unbroken")
+    said = f"a block is {first:.2f} times as fast in {'it' if first > 1 else 'bfloat16'}"
+    assert rows[0] == {"step": 0, "precision": began, "because": said}
+    _, stopped, _ = trained(data, tmp_path / "broken", stop_at=17)
+    race(then)
+    broken, outcome, rows = trained(data, tmp_path / "broken")
+    assert outcome.state == "done" and bits(broken) == bits(unbroken)
+    because = "the run began with it"
+    assert rows[0] == {"step": stopped.step, "precision": began, "because": because}
+    other, _, _ = trained(data, tmp_path / "other")
+    assert bits(other) != bits(unbroken)  # so the format does matter here
+
+
+def test_a_run_that_is_told_another_format_is_refused_in_a_sentence(data, tmp_path, race):
+    race(1.5)
+    trained(data, tmp_path, stop_at=17)
+    with pytest.raises(ConfigChanged, match="precision was 'bf16' and is 'fp32'"):
+        trained(data, tmp_path, replace(CONFIG, precision="fp32"))
+    bf16 = replace(CONFIG, precision="bf16")  # the very one that it has
+    assert trained(data, tmp_path, bf16)[1].state == "done"
+
+
+def test_all_processes_compute_in_float32_if_it_won_in_one_of_them(monkeypatch, race):
+    race(1.5)
+    assert train.precision_for_all(CONFIG, ALONE).name == "bf16"
+    monkeypatch.setattr(train, "any_rank", lambda flag: True)
+    chosen = train.precision_for_all(CONFIG, ALONE)
+    assert chosen.name == "fp32" and "another process" in chosen.reason
+    race(0.7)
+    assert "0.70 times" in train.precision_for_all(CONFIG, ALONE).reason
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision", "kernel"),
+    [((9, 0), "bf16", "FLASH_ATTENTION"), ((7, 5), "fp16", "EFFICIENT_ATTENTION"),
+     ((7, 5), "bf16", None), ((9, 0), "fp32", None)],
+)  # fmt: skip
+def test_the_kernel_that_is_insisted_on_is_one_that_the_gpu_has(
+    monkeypatch, capability, precision, kernel
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(train, "sdpa_kernel", lambda backend: backend.name)
+    found = train.fast_kernels(torch.device("cuda"), choose_precision("cpu", precision))
+    assert kernel == (found if isinstance(found, str) else None)
 
 
 def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(data, tmp_path):

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 import torch.nn as nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
+from gpt2_tutorial.block import Block
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.optim import clip_grad_norm, cosine_with_warmup, param_groups
 from gpt2_tutorial.text import get_batch
@@ -41,6 +43,7 @@ class Preset:
     eval_every: int = 250
     eval_windows: int = 512
     patience: int = 10  # evaluations without a new best
+    precision: str = "auto"  # or a number format's name, such as "float32"
 
     def config(self, vocab_size: int) -> GPTConfig:
         names = ("block_size", "n_layer", "n_head", "n_embd", "dropout")
@@ -57,6 +60,7 @@ PRESETS = {
         max_lr=8e-3,
         eval_every=200,
         eval_windows=256,
+        precision="float32",  # the book's numbers are the same on every machine
     ),
     "laptop": Preset(steps=10_000),
     "colab": Preset(
@@ -118,21 +122,54 @@ def choose_device(device: str | None = None) -> torch.device:
     return torch.device(device or "cpu")
 
 
-def choose_precision(device: torch.device, n_embd: int) -> torch.dtype:
-    """The number format in which this device trains this width fastest.
+def choose_precision(
+    device: torch.device, config: GPTConfig, wish: str = "auto"
+) -> tuple[torch.dtype, str]:
+    """The number format in which this device trains this model fastest, and why.
 
-    >>> choose_precision(torch.device("cpu"), n_embd=128)
-    torch.float32
+    >>> choose_precision(torch.device("cpu"), GPTConfig(), wish="float32")
+    (torch.float32, 'asked for')
     """
-    if device.type == "cuda":
-        real = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if real else torch.float16  # a T4 only imitates it
+    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    formats["float16"] = torch.float16
+    if wish in formats:
+        return formats[wish], "asked for"
+    if wish != "auto":
+        raise ValueError(f"precision is auto, {', '.join(formats)}, not {wish!r}")
+    if device.type == "cuda":  # by generation: a T4 says it has bfloat16
+        if torch.cuda.get_device_capability(device) >= (8, 0):
+            return torch.bfloat16, "this GPU computes in it"
+        return torch.float16, "this GPU only imitates bfloat16"
     able = getattr(torch.cpu, "get_capabilities", dict)()  # not in older versions
-    fast = able.get("avx512_bf16") or able.get("amx_bf16")
-    wide = n_embd >= 384  # in a narrower model, converting costs what it saves
-    return (
-        torch.bfloat16 if device.type == "cpu" and fast and wide else torch.float32
-    )
+    has_bf16 = any(able[name] for name in able if "bf16" in name)
+    if device.type != "cpu" or not has_bf16:
+        return torch.float32, "nothing here computes in bfloat16"
+    seconds = race(config)
+    gain = seconds[torch.float32] / seconds[torch.bfloat16]
+    if gain > 1.02:  # a near tie goes to float32, which rounds less
+        return torch.bfloat16, f"a block is {gain:.2f} times as fast in it"
+    return torch.float32, f"a block is {gain:.2f} times as fast in bfloat16"
+
+
+@cache  # once a process: a run may ask again, and must hear the same
+def race(config: GPTConfig) -> dict[torch.dtype, float]:
+    """Seconds that the CPU takes for one block, there and back, in two formats.
+
+    >>> len(race(GPTConfig(block_size=8, n_head=2, n_embd=16)))
+    2
+    """
+    times = {torch.float32: [], torch.bfloat16: []}
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():  # no dice are lost
+        block, x = Block(config), torch.ones(1, config.block_size, config.n_embd)
+        for _ in range(4):  # in turn: the machine may be busy with something else
+            for precision, taken in times.items():
+                start = time.perf_counter()
+                with mixed("cpu", precision):
+                    y = block(x)
+                y.sum().backward()
+                taken.append(time.perf_counter() - start)
+    # The first of each warms up. Noise only adds time, so the least is the truest.
+    return {precision: min(taken[1:]) for precision, taken in times.items()}
 
 
 @contextmanager
@@ -248,7 +285,7 @@ def train(
     [0, 1]
     """
     device = next(model.parameters()).device
-    precision = choose_precision(device, preset.n_embd)
+    precision, _ = choose_precision(device, model.config, preset.precision)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     extras = dict(max_norm=preset.max_norm, precision=precision, scaler=scaler)
     optimizer = make_optimizer(model, preset)
@@ -281,13 +318,14 @@ def train(
 class Trained:
     """What `fit` hands back: the best weights, the curve, and how it was done.
 
-    >>> Trained(nn.Linear(3, 2), "cpu", "float32", "AdamW").stopped
+    >>> Trained(nn.Linear(3, 2), "cpu", "float32", "asked for", "AdamW").stopped
     'by hand'
     """
 
     model: nn.Module
     device: str
     precision: str
+    because: str  # of this precision
     optimizer: str
     history: list[dict] = field(default_factory=list)
     best: dict = field(default_factory=dict)  # the row that `model` belongs to
@@ -360,11 +398,11 @@ def live_curve() -> Callable[[list[dict]], None]:
 
 def _describe(model: GPT, preset: Preset) -> Trained:
     device = next(model.parameters()).device
-    precision = str(choose_precision(device, preset.n_embd)).removeprefix("torch.")
+    dtype, because = choose_precision(device, model.config, preset.precision)
     fused = make_optimizer(model, preset).defaults["fused"]
-    return Trained(
-        model, device.type, precision, "fused AdamW" if fused else "AdamW"
-    )
+    optimizer = "fused AdamW" if fused else "AdamW"
+    name = str(dtype).removeprefix("torch.")
+    return Trained(model, device.type, name, because, optimizer)
 
 
 def _check_finite(loss: float, step: int, preset: Preset) -> None:

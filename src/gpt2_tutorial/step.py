@@ -8,6 +8,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from gpt2_tutorial import simple
 from gpt2_tutorial.gpt import GPT, GPTConfig, check_ids
 from gpt2_tutorial.optim import clip_grad_norm
 
@@ -21,24 +22,22 @@ class Precision(NamedTuple):
     reason: str
 
 
-def choose_precision(device: str | torch.device, wish: str = "auto") -> Precision:
-    """Pick bf16 where the device has it in hardware, fp16 where it has only that.
+def choose_precision(
+    device: str | torch.device, wish: str = "auto", config: GPTConfig | None = None
+) -> Precision:
+    """Take the format that was asked for, or chapter 12's choice for this model.
 
-    >>> choose_precision("cpu", "fp32").dtype
-    torch.float32
+    >>> choose_precision("cpu", "bf16").dtype
+    torch.bfloat16
     """
-    formats = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    reason = "asked for"
-    if wish == "auto":
-        wish, reason = "fp32", "no GPU"
-        if torch.device(device).type == "cuda":
-            # A T4 says that it knows bf16, and emulates it: ask for the generation.
-            real = torch.cuda.get_device_capability(device) >= (8, 0)
-            wish = "bf16" if real else "fp16"
-            reason = "this GPU computes in it" if real else "it emulates bf16"
-    if wish not in formats:
+    names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+    if wish not in ("auto", *names):
         raise ValueError(f"precision is auto, fp32, bf16 or fp16, not {wish!r}")
-    return Precision(wish, formats[wish], wish == "fp16", reason)
+    dtype, reason = simple.choose_precision(
+        torch.device(device), config or GPTConfig(), names.get(wish, wish)
+    )
+    name = next(short for short in names if getattr(torch, names[short]) == dtype)
+    return Precision(name, dtype, name == "fp16", reason)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
@@ -49,9 +48,7 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     ...     (x @ x).dtype
     torch.bfloat16
     """
-    if precision.dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(device.type, precision.dtype)
+    return simple.mixed(device.type, precision.dtype)
 
 
 def hidden_states(model: GPT, idx: torch.Tensor) -> torch.Tensor:
@@ -213,7 +210,7 @@ def train_step(
     >>> model = LossModel(GPT(GPTConfig(8, 65, n_layer=1, n_head=2, n_embd=24)))
     >>> downhill = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> pieces = torch.arange(48).view(3, 2, 1, 8)  # three times x and y
-    >>> fp32 = choose_precision("cpu")
+    >>> fp32 = choose_precision("cpu", "fp32")
     >>> train_step(model, pieces, 3, downhill, precision=fp32).norm > 0
     tensor(True)
     """

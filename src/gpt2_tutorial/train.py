@@ -65,7 +65,7 @@ class TrainConfig:
     min_lr: float = 6e-5
     seed: int = 1337  # nanoGPT's
     # how it is computed: the same numbers but for rounding
-    precision: str = "auto"
+    precision: str = "auto"  # chapter 12's choice; a run keeps what it began with
     compile: bool = False  # a minute of waiting, then about twice as fast on a GPU
     shard: bool = False  # cut weights and AdamW over the processes: gpt2-xl's 25 GB
     # how often something else happens, in steps (250 and 20: build-nanogpt's)
@@ -132,6 +132,7 @@ PRESETS = {  # one per machine; ops/plan.py tells what each takes and costs
         warmup_steps=50,
         max_lr=2e-3,
         min_lr=2e-4,
+        precision="fp32",  # a rehearsal is compared with others, bit by bit
         eval_every=100,
         save_every=100,
     ),
@@ -158,7 +159,7 @@ PRESETS = {  # one per machine; ops/plan.py tells what each takes and costs
     ),
 }
 # what may differ when a run goes on: it changes rounding or pictures, not the run
-MAY_CHANGE = ("micro_batch", "precision", "compile", "keep")
+MAY_CHANGE = ("micro_batch", "compile", "keep")
 MAY_CHANGE += ("eval_every", "eval_batches", "save_every")
 SO_FAR = ("step", "looked_at", "val", "best", "best_step")
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
@@ -200,6 +201,12 @@ class Resumable:
         """What computes one loss for all processes."""
         return wrap(losses, self.config, self.ranks)
 
+    def compute_in(self, precision: Precision) -> None:
+        """Use this number format from here on; only fp16 needs a scaler."""
+        self.precision, self.scaler = precision, None
+        if precision.scaled:
+            self.scaler = torch.amp.GradScaler(self.ranks.device.type)
+
     def loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """This process's loss, to look at and not to learn from."""
         return chunked_loss(self.model, x, y)
@@ -216,7 +223,7 @@ class Resumable:
         """Everything a checkpoint must hold; all processes call this together."""
         so_far = {name: getattr(self, name) for name in SO_FAR}
         so_far |= {
-            "config": asdict(self.config),
+            "config": asdict(self.config) | {"precision": self.precision.name},
             "threads": torch.get_num_threads(),
         }
         return {
@@ -230,7 +237,13 @@ class Resumable:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on exactly there; refuse if the run began with other settings."""
-        check_same_run(state["run"]["config"], asdict(self.config))
+        began = state["run"]["config"]
+        check_same_run(began, asdict(self.config))
+        if self.config.precision == "auto":  # whatever would be chosen here and now
+            kept = choose_precision(
+                self.ranks.device, began["precision"], self.config.gpt()
+            )
+            self.compute_in(kept._replace(reason="the run began with it"))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler and state["scaler"]:
@@ -277,9 +290,8 @@ class Run(Resumable):
         self.step, self.looked_at = 0, -1
         self.val, self.best, self.best_step = math.inf, math.inf, -1
         self.pieces = config.pieces(ranks.world_size)
-        self.precision = choose_precision(ranks.device, config.precision)
+        self.compute_in(precision_for_all(config, ranks))
         kind = ranks.device.type
-        self.scaler = torch.amp.GradScaler(kind) if self.precision.scaled else None
         self.losses = self.wrapped(LossModel(self.model))
         self.optimizer = torch.optim.AdamW(
             param_groups(self.model, config.weight_decay),
@@ -312,6 +324,20 @@ class Run(Resumable):
             poll()
             x, y = self.loader.next_batch()
             yield to_device(x, self.ranks.device), to_device(y, self.ranks.device)
+
+
+def precision_for_all(config: TrainConfig, ranks: Ranks) -> Precision:
+    """One number format for all processes, though a race may end otherwise in each.
+
+    >>> precision_for_all(TrainConfig(precision="bf16"), ALONE).name
+    'bf16'
+    """
+    mine = choose_precision(ranks.device, config.precision, config.gpt())
+    somewhere_fp32 = any_rank(mine.name == "fp32")
+    if mine.name == "fp32" or not somewhere_fp32:
+        return mine
+    fp32 = choose_precision(ranks.device, "fp32")
+    return fp32._replace(reason="it won the race in another process")
 
 
 def wrap(losses: nn.Module, config: TrainConfig, ranks: Ranks) -> nn.Module:
@@ -359,6 +385,8 @@ def check_same_run(began: dict[str, Any], now: dict[str, Any]) -> None:
 
     >>> check_same_run({"seed": 1, "keep": 2}, {"seed": 1, "keep": 3})
     """
+    if now.get("precision") == "auto":
+        now = now | {"precision": began.get("precision")}
     changed = [
         f"{name} was {began.get(name)!r} and is {value!r}"
         for name, value in now.items()
@@ -376,14 +404,16 @@ def fast_kernels(
 ) -> AbstractContextManager:
     """Insist on flash attention where the GPU has it: another one raises.
 
-    >>> with fast_kernels(torch.device("cpu"), choose_precision("cpu")):
+    >>> with fast_kernels(torch.device("cpu"), choose_precision("cpu", "fp32")):
     ...     pass
     """
     if device.type != "cuda" or precision.dtype == torch.float32:
         return nullcontext()
-    if torch.cuda.get_device_capability(device) < (8, 0):
-        return sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION)  # a T4 has no flash
-    return sdpa_kernel(SDPBackend.FLASH_ATTENTION)
+    if torch.cuda.get_device_capability(device) >= (8, 0):
+        return sdpa_kernel(SDPBackend.FLASH_ATTENTION)
+    if precision.dtype == torch.bfloat16:
+        return nullcontext()  # begun on a newer GPU: slow here, but it goes on
+    return sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION)  # a T4 has no flash
 
 
 @torch.no_grad()
@@ -427,6 +457,9 @@ def fit(
     folder, run = Path(folder), kind(model, loader, config, ranks)
     if (newest := checkpoint.latest(folder)) is not None:
         run.resume(newest)
+    if run.step < config.max_steps:
+        name, _, _, because = run.precision
+        log({"step": run.step, "precision": name, "because": because})
     run.model.train()
     try:
         with fast_kernels(ranks.device, run.precision):

@@ -101,6 +101,8 @@ def left(hours: float) -> str:
 
 
 FORMS = {
+    "precision": "computes in {}".format,
+    "because": str,
     "loss": "loss {:.4f}".format,
     "val": "val {:.4f}".format,
     "norm": "norm {:.2f}".format,
