@@ -20,6 +20,11 @@ BROKEN = {
     "looks": {"step": [0, 3], "val": [4.2, None]},
 }
 HISTORY = [dict(tokens=1000 * n, train=3 - n / 9, val=3 - n / 10) for n in range(5)]
+DAY = {"about": {"device": "Some GPU"}}
+SECONDS = [dict(seconds=30 * n, val=3 - n / 3) for n in range(6)]
+COLAB = DAY | {"curve": SECONDS, "kneser_ney": 1.539, "seconds_to_kneser_ney": 131.0}
+LOOKS = [{"step": 0, "val": 10.97}, {"step": 3, "val": 8.0}]
+SCRIPT = DAY | {"losses": [10.9, 9.5, 8.1], "val": LOOKS, "killed_at": 3, "resumed_at": 2}
 EXAMPLES = {
     "attention_frames": lambda f: f(*torch.eye(2).expand(3, 2, 2), tokens=["a", "b"]),
     "attention_grid": lambda f: f(torch.eye(3), ["Bobby", "is", "a"], call_out=2),
@@ -32,9 +37,11 @@ EXAMPLES = {
     "byte_map": lambda f: f({b: chr(b if b > 32 else 256 + b) for b in range(126)}),
     "cross_map": lambda f: f(torch.eye(3).flip(1), list("321"), list("123")),
     "count_grid": lambda f: f(torch.arange(64).view(8, 8), list("\n abquyz")),
+    "curve_by_seconds": lambda f: f(COLAB),
     "curve_sheet": lambda f: f({"A": BROKEN, "B": BROKEN}, BROKEN),
     "dealt_strip": lambda f: f(pieces=12, ranks=3, at_once=2),
     "difference_grid": lambda f: f(torch.eye(8) / 10, list("\n abquyz")),
+    "first_losses": lambda f: f(SCRIPT),
     "formula_graph": lambda f: f(doubled(3), backward=True, twice="a"),
     "girl_or_boy": lambda f: f({1: 0.5, 2: 0.6}),
     "head_grids": lambda f: f(torch.eye(3).repeat(4, 1, 1), list("a b")),
@@ -126,3 +133,15 @@ def test_a_figure_is_valid_svg_and_the_same_each_time(name):
 def test_no_letter_is_missing_from_the_font(name, recwarn):
     EXAMPLES[name](getattr(figures, name))
     assert not [w for w in recwarn if "missing from" in str(w.message)]
+
+
+@pytest.mark.parametrize("draw", [figures.curve_by_seconds, figures.first_losses])
+def test_a_picture_of_a_gpu_is_none_without_its_log(draw):
+    assert draw({}) is None
+    assert draw(DAY | {"failed": "out of memory", "curve": [], "losses": [10.9]}) is None
+
+
+def test_a_picture_of_a_gpu_shows_what_a_log_that_stopped_early_has():
+    assert "<svg" in figures.curve_by_seconds(DAY | {"curve": SECONDS}).svg
+    assert "<svg" in figures.curve_by_seconds(COLAB | {"seconds_to_kneser_ney": None}).svg
+    assert "<svg" in figures.first_losses(DAY | {"losses": [10.9, 9.5], "killed_at": 2}).svg

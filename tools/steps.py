@@ -188,7 +188,7 @@ def export() -> None:
 
 
 def results() -> None:
-    """Write what pages and notebooks quote from logs; a test holds the committed ones against it."""
+    """Write what pages and notebooks quote from logs; a test holds what is committed against it."""
     python("results", "tools/results.py")
 
 

@@ -59,6 +59,7 @@ from gpt2_tutorial.figures.chapter11 import (
     parameter_map,
 )
 from gpt2_tutorial.figures.chapter12 import (
+    curve_by_seconds,
     loss_by_compute,
     scaling_law,
     side_by_side,
@@ -76,6 +77,7 @@ from gpt2_tutorial.figures.chapter15 import moments_of_a_save, shard_bytes, two_
 from gpt2_tutorial.figures.chapter16 import (
     curve_sheet,
     dealt_strip,
+    first_losses,
     overlap,
     rank_map,
     ring_frames,
@@ -99,9 +101,11 @@ __all__ = [
     "compression",
     "count_grid",
     "cross_map",
+    "curve_by_seconds",
     "curve_sheet",
     "dealt_strip",
     "difference_grid",
+    "first_losses",
     "formula_graph",
     "girl_or_boy",
     "gradient_lengths",

@@ -14,6 +14,7 @@ from gpt2_tutorial.figures.style import (
     VERMILLION,
     Picture,
     bare,
+    level,
 )
 
 LINES = ((ORANGE, "^", "--"), (GREEN, "s", "-."), (VERMILLION, "o", "-"), (BLUE, "D", ":"))
@@ -42,6 +43,33 @@ def training_curve(history: Sequence[Mapping], baselines: Mapping[str, float]) -
         ax.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.75))
 
     return Picture(draw, height=4.2)
+
+
+def curve_by_seconds(log: Mapping) -> Picture | None:
+    """The validation loss over a GPU's seconds, and what counting pays; None without a curve.
+
+    `log` is what benchmarks/gpu_day.py writes about the preset `colab`.
+    """
+    curve, floor = log.get("curve", []), log.get("kneser_ney")
+    passed = log.get("seconds_to_kneser_ney")
+    if len(curve) < 2:
+        return None
+
+    def draw(ax):
+        ax.plot([row["seconds"] for row in curve], [row["val"] for row in curve], "-",
+                marker="o", markersize=3, color=VERMILLION)  # fmt: skip
+        if floor is not None:
+            level(ax, floor, f"Kneser–Ney: {floor:.2f}", color=GREEN)
+            if passed is not None:
+                ax.plot(passed, floor, "o", color=BLACK, markersize=13, fillstyle="none")
+                ax.annotate(f"after {passed:,.0f} s", (passed, floor), (14, 22), va="bottom",
+                            textcoords="offset points",
+                            arrowprops={"arrowstyle": "-", "linewidth": 0.6})  # fmt: skip
+        ax.set_xlim(left=0)
+        ax.set_xlabel(f"seconds on one {log['about']['device']}")
+        ax.set_ylabel("nats per character, val")
+
+    return Picture(draw, height=3.0)
 
 
 def _free(value: float, levels: Sequence[float]) -> float:
