@@ -80,8 +80,9 @@ def script(log: GpuLog, root: Path) -> list[str]:
         rows[f"validation loss, step {look['step']:,}"] = log.say(f"val.{i}.val", "{:.3f}")
     rows["killed in step"] = log.say("killed_at", "{}")
     rows["went on from step"] = log.say("resumed_at", "{}")
-    options = " ".join([f"--preset {log.data.get('preset', '…')}", *log.data.get("options", [])])
-    return [f"Options: `{options}`.", "", *facts(rows)] if len(log.data) > 1 else []
+    words = [f"--preset {log['preset']}", *log.data.get("options", [])] if "preset" in log else []
+    read = f", on `{log['text.what']}`" if "text.what" in log else ""
+    return [*([f"With `{' '.join(words)}`{read}.", ""] if words else []), *facts(rows)]
 
 
 def step(log: GpuLog, root: Path) -> list[str]:
@@ -284,8 +285,8 @@ def colab_gpu(root: Path) -> list[str]:
 # --- numbers of the plan, which change when a log arrives
 
 
-def planned(preset: str, key: str, form: str) -> str:
-    return f"{form.format(plan(preset, PRESETS[preset])[key])}<!-- plan:{preset}.{key} -->"
+def planned(sheet: dict, key: str, form: str) -> str:
+    return f"{form.format(sheet[key])}<!-- plan:{sheet['preset']}.{key} -->"
 
 
 def costs(root: Path) -> list[str]:
@@ -294,9 +295,9 @@ def costs(root: Path) -> list[str]:
     for preset in (name for name in MACHINES if name != "cpu"):
         sheet, free = plan(preset, PRESETS[preset]), ", or free" if preset == "t4" else ""
         known.setdefault(sheet["speed_is"], []).append(f"`{preset}`")
-        hours = planned(preset, "hours", "{:.1f}" if sheet["hours"] > 1 else "{:.2f}")
-        an_hour = planned(preset, "dollars_per_hour", "{:.2f}")
-        total = planned(preset, "dollars", "{:,.0f}" if sheet["dollars"] > 10 else "{:.1f}")
+        hours = planned(sheet, "hours", "{:.1f}" if sheet["hours"] > 1 else "{:.2f}")
+        an_hour = planned(sheet, "dollars_per_hour", "{:.2f}")
+        total = planned(sheet, "dollars", "{:,.0f}" if sheet["dollars"] > 10 else "{:.1f}")
         rows.append([f"`{preset}`", sheet["machine"], hours, an_hour + free, total + free])
     head, rule, *body = table("preset | machine | hours | dollars an hour | dollars in all", rows)
     known.pop("estimated")
@@ -322,8 +323,9 @@ def lost_minutes(root: Path) -> str:
 
 
 def t4_hours(root: Path) -> str:
-    known = plan("t4", PRESETS["t4"])["speed_is"]
-    return f"{planned('t4', 'hours', '{:.1f}')} hours by the plan, at a speed that is {known}"
+    sheet = plan("t4", PRESETS["t4"])
+    hours = planned(sheet, "hours", "{:.1f}")
+    return f"{hours} hours by the plan, at a speed that is {sheet['speed_is']}"
 
 
 BLOCKS: dict[str, Callable[[Path], str | list[str]]] = {
