@@ -283,7 +283,7 @@ def test_what_is_wrong_for_all_is_said_once(tmp_path):
 
 WRITES = {  # where, at which call, in a run of how many processes
     "the lock": ("ops.run_folder._locked", 0, 1),
-    "the first word": ("ops.run_folder._write_whole", 0, 2),
+    "the first word": ("ops.run_folder.write_whole", 0, 2),
     "the data": ("shards.write_whole", 1, 1),
     "a checkpoint": ("checkpoint.save_file", 4, 2),
     "the model": ("pretrained.save_file", 0, 1),
@@ -376,7 +376,7 @@ def test_the_last_word_finds_room_on_a_full_disk(tmp_path, monkeypatch):
     with RunFolder(tmp_path) as run:
         run.begin()
         full = lambda file, text: _fail(FULL)  # noqa: E731
-        monkeypatch.setattr("gpt2_tutorial.ops.run_folder._write_whole", full)
+        monkeypatch.setattr("gpt2_tutorial.ops.run_folder.write_whole", full)
         with pytest.raises(FolderError, match="No space left on device"):
             run.begin()
         run.end(74, "no room", step=3)

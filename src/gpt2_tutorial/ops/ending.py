@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from gpt2_tutorial.checkpoint import CheckpointError
+from gpt2_tutorial.cli import sentence
 from gpt2_tutorial.distributed import Ranks
 from gpt2_tutorial.ops import run_folder
 from gpt2_tutorial.ops.run_folder import RunFolder
@@ -99,6 +100,4 @@ def _sentence(error):
     if isinstance(error, torch.OutOfMemoryError):
         first = str(error).split(". ")[0].rstrip(".")
         return f"{first}: lower --micro-batch, which changes nothing but the memory that is needed"
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+    return sentence(error)

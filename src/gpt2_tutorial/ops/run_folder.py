@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
+
+from gpt2_tutorial.shards import write_whole
 
 # What a process ends with. Behind torchrun they are lost, so STATUS says the same.
 DONE, LOST, BAD_DATA, NON_FINITE, NO_DISK, STOPPED, BAD_CONFIG = 0, 1, 65, 70, 74, 75, 78
@@ -36,8 +37,8 @@ class RunFolder:
     ('stopped', [{'step': 1, 'loss': 4.2}])
     """
 
-    def __init__(self, path: str | Path, also: Callable[[dict[str, Any]], None] | None = None):
-        self.path, self.also = Path(path), also
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
         self._lock = self._metrics = None
 
     def __enter__(self) -> Self:
@@ -57,7 +58,8 @@ class RunFolder:
         kept = [row for row in self.rows() if row["step"] <= step]
         with _explained(self.path):
             self._metrics.close()
-            _write_whole(self.path / METRICS, "".join(json.dumps(row) + "\n" for row in kept))
+            rows = "".join(json.dumps(row) + "\n" for row in kept)
+            write_whole(self.path / METRICS, rows.encode())
             self._metrics = _appended(self.path / METRICS)
 
     def log(self, row: dict[str, Any]) -> None:
@@ -65,9 +67,6 @@ class RunFolder:
         with _explained(self.path):
             self._metrics.write(json.dumps(row) + "\n")
             self._metrics.flush()
-        if self.also is not None:
-            with contextlib.suppress(OSError):  # a terminal that is gone ends no run
-                self.also(row)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all rows so far; a last line that a kill cut off is left out."""
@@ -91,15 +90,16 @@ class RunFolder:
     def begin(self) -> None:
         """Say that the run is under way."""
         with _explained(self.path):
-            _write_whole(self.path / STATUS, json.dumps({"state": "running", "pid": os.getpid()}))
+            running = {"state": "running", "pid": os.getpid()}
+            write_whole(self.path / STATUS, json.dumps(running).encode())
 
     def end(self, code: int, reason: str, step: int) -> None:
         """Say how it ended; launchers read this, since torchrun swallows exit codes."""
         status = {"state": WORDS[code], "code": code, "reason": reason, "step": step}
         status["pid"] = os.getpid()  # so that launchers can tell it from an older word
-        text = json.dumps(status, ensure_ascii=False)
+        text = json.dumps(status, ensure_ascii=False).encode()
         try:
-            _write_whole(self.path / STATUS, text)
+            write_whole(self.path / STATUS, text)
             if code == DONE:
                 (self.path / FINISHED).touch()
         except OSError:  # a full disk, as a rule: no new file, but the old one has some room
@@ -173,18 +173,7 @@ def _explained(folder: Path):
         ) from None
 
 
-def _write_whole(file: Path, text: str) -> None:
-    aside = file.with_name(f".{file.name}.{os.getpid()}.part")  # several ranks may write at once
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise
-
-
-def _write_over(file: Path, text: str) -> None:
+def _write_over(file: Path, text: bytes) -> None:
     with contextlib.suppress(OSError), file.open("r+b") as status:
-        status.write(text.encode())
+        status.write(text)
         status.truncate()
