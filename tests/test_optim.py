@@ -151,25 +151,6 @@ def test_a_loaded_state_takes_the_kind_of_the_parameter():
     assert state["t"] == 1 and first.state[wide[0]]["m"].dtype == torch.float64
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize(("mine", "reference", "given_settings"), CASES)
-def test_a_state_from_the_cpu_goes_on_where_the_parameters_are(mine, reference, given_settings):
-    on_cpu = parameters()
-    begun = mine(on_cpu, **given_settings)
-    push(on_cpu, torch.Generator().manual_seed(0))
-    begun.step()
-    moved = [nn.Parameter(p.detach().cuda()) for p in on_cpu]
-    goes_on = mine(moved, **given_settings)
-    goes_on.load_state_dict(begun.state_dict())
-    push(on_cpu, torch.Generator().manual_seed(1))
-    for p, q in zip(on_cpu, moved, strict=True):
-        q.grad = None if p.grad is None else p.grad.cuda()
-    begun.step(), goes_on.step()
-    for p, q in zip(on_cpu, moved, strict=True):
-        torch.testing.assert_close(p, q.cpu(), **TIGHT)
-    assert optim.clip_grad_norm(moved, 1.0).is_cuda
-
-
 @pytest.mark.parametrize("kind", [optim.SGD, optim.AdamW])
 def test_float32_is_as_near_as_float32_allows(kind):
     reference = getattr(torch.optim, kind.__name__)
