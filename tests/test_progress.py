@@ -44,15 +44,29 @@ def test_a_pause_between_two_starts_does_not_count():
 
 def test_the_share_of_the_peak_is_of_all_gpus_together(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 41.2e9)
     ranks = ALONE._replace(world_size=8, device=torch.device("cuda:0"))
     told = Progress(PRESETS["8xh100"], "8xh100", ranks)
     row = told({"step": 1, "loss": 3.0, "flops_per_s": 8 * 989e12 / 2})
     assert row["mfu"] == pytest.approx(0.5)
 
 
+def test_a_gpu_tells_the_most_memory_that_was_in_use_on_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a loom")
+    monkeypatch.setattr(
+        torch.cuda, "max_memory_allocated", lambda device: asked.append(device) or 41.2e9
+    )
+    ranks = ALONE._replace(device=torch.device("cuda:3"))
+    row = Progress(PRESETS["1xh100"], "1xh100", ranks)({"step": 1, "loss": 3.0})
+    assert row["memory_gb"] == 41.2 and asked == [torch.device("cuda:3")]
+    assert "41.2 GB" in line(row)
+
+
 def test_a_machine_without_a_known_peak_has_no_share():
     told = Progress(PRESETS["cpu"], "cpu", ALONE)
-    assert "mfu" not in told({"step": 1, "loss": 3.0, "flops_per_s": 1e9})
+    row = told({"step": 1, "loss": 3.0, "flops_per_s": 1e9})
+    assert "mfu" not in row and "memory_gb" not in row
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ def peak_of(name: str) -> float | None:
 
 
 class Progress:
-    """Adds to each row of a log `mfu`, `hours_left` and `dollars_left`, where they are known.
+    """Adds to each row of a log what is known of speed, memory, time and money.
+
+    `mfu` and `memory_gb` (the most that was in use so far) on a GPU, `hours_left`, `dollars_left`.
 
     >>> from gpt2_tutorial.train import ALONE, PRESETS
     >>> told = Progress(PRESETS["cpu"], "cpu", ALONE, clock=iter([0.0, 36.0]).__next__)
@@ -52,6 +54,7 @@ class Progress:
         if ranks.device.type == "cuda":
             peak = peak_of(torch.cuda.get_device_name(ranks.device))
         self.peak = peak and peak * ranks.world_size
+        self.device = ranks.device
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with what can be said about the rest of the run."""
@@ -60,6 +63,8 @@ class Progress:
         row, before, self.last = dict(row), self.last, self.clock()
         if self.peak and "flops_per_s" in row:
             row["mfu"] = row["flops_per_s"] / self.peak
+        if self.device.type == "cuda":
+            row["memory_gb"] = torch.cuda.max_memory_allocated(self.device) / 1e9
         if before is not None:  # the first step of a start also compiles
             self.paces.append(self.last - before)
             # A mean, unlike a median, also counts evaluations and saves.
@@ -109,6 +114,7 @@ FORMS = {
     "lr": "lr {:.2e}".format,
     "tokens_per_s": "{:,.0f} tokens/s".format,
     "mfu": "{:.1%} of the peak".format,
+    "memory_gb": "{:.1f} GB".format,
     "hours_left": left,
     "dollars_left": "{:.2f} dollars left".format,
     "hellaswag": "HellaSwag {:.1%}".format,
