@@ -1,21 +1,29 @@
-"""The results page: its tables are those that the logs give, and its words agree with them."""
+"""What the logs say in pages and notebooks is fresh, and the results page agrees with it."""
 
+import ast
 import importlib
 import json
 import re
 import shutil
 import statistics
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import gpu_results
 import pytest
 import results
 
-from drift import numbers
+from drift import breaking, every, numbers
 from drift.markers import numbers_in
 from drift.prose import with_comments
+from drift.reading import Text, notebooks, pages
+from drift.sources import Sources, planned
+from gpt2_tutorial import figures, ledger
 from gpt2_tutorial.scoreboard import COLUMNS, Scoreboard
+from gpt2_tutorial.step import flops_per_token
+from gpt2_tutorial.train import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "book" / "results.md").read_text(encoding="utf-8")
@@ -34,104 +42,465 @@ def board() -> list[dict]:
 
 
 @pytest.fixture
-def other(tmp_path) -> Path:
-    """What the page is made of, to be changed."""
-    for name in ("results", "notebooks"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    (tmp_path / "book").mkdir()
-    for name in ("results.md", "references.bib"):
-        shutil.copy(ROOT / "book" / name, tmp_path / "book" / name)
-    return tmp_path
+def other(tmp_path, monkeypatch) -> Path:
+    """A copy of all that is filled from logs, without those of a GPU, to be changed."""
+    for name in ("results", "notebooks", "book", "src"):
+        left_out = shutil.ignore_patterns("__pycache__", ".*", "gpu_*.json")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=left_out)
+    shutil.copy(ROOT / "README.md", tmp_path)
+    monkeypatch.setattr(ledger, "_results", lambda kind: tmp_path / "results" / kind)
+    planned.cache_clear()
+    yield tmp_path
+    planned.cache_clear()
 
 
-def gpu_log(other: Path, **more: object) -> None:
-    """Put a made-up log of the GPU ladder where the benchmark would write it."""
-    rung = {"name": "float32, as written", "tokens_per_s": 50_000, "step_ms": 327.68}
-    rung |= {"mfu": 0.0432, "memory_gb": 31.1, "losses": [10.98, 9.6, 9.2, 9.1, 8.8765]}
-    faster = rung | {"name": "TF32", "tokens_per_s": 150_000, "step_ms": 109.23, "mfu": 0.1296}
-    failed = {"name": "64 sequences at a time", "failed": "out of memory"}
-    made = {"command": "python benchmarks/gpu_ladder.py", "device": "Some GPU", "torch": "2.13.0"}
-    made |= {"rungs": [rung, faster, failed]} | more
-    (other / "results" / "runs" / "gpu_ladder.json").write_text(json.dumps(made))
+ABOUT = {"command": "python benchmarks/gpu_day.py", "device": "NVIDIA H200", "date": "2026-11-28"}
+ABOUT |= {"machine": "NVIDIA H200, 16 cores", "torch": "2.11.0+cu130", "transformers": "5.17.0"}
+ABOUT |= {"python": "3.12.3", "seconds": 71.3, "tiny": False}
+RUNG = {"name": "float32, as written", "tokens_per_s": 50_000, "step_ms": 327.68, "mfu": 0.0432}
+RUNG |= {"memory_gb": 31.1, "losses": [10.98, 9.6, 9.2, 9.1, 8.8765]}
+TF32 = RUNG | {"name": "TF32", "tokens_per_s": 150_000, "step_ms": 109.23, "mfu": 0.1296}
+SIDE = {"tokens_per_s": 300_000, "mfu": 0.26, "memory_gb": 60.2, "losses": [10.9, 9.7]}
+RATIO = {"median": 1.31, "min_max": [1.29, 1.33], "pairs": 6}
+POINT = {"step": 250, "tokens": 1_024_000, "seconds": 9.5, "train": 2.41, "val": 2.44}
+SKIPPED = {"name": "test_cuda.py::two_cards", "outcome": "skipped", "seconds": 0.0, "said": "one"}
+LOGS = {
+    "gpu_tests": {"passed": 14, "failed": 0, "skipped": 1, "tests": [SKIPPED]},
+    "gpu_script": {
+        "preset": "1xh100",
+        "options": ["--batch-tokens", "131072"],
+        "text": {"what": "Python's standard library, 5.1 million characters"},
+        "tokens_per_s": 455_123,
+        "mfu": 0.3933,
+        "memory_gb": 41.26,
+        "first_step_s": 48.4,
+        "losses": [10.9512, 9.8, 9.1, 8.4321],
+        "val": [{"step": 0, "val": 10.9712}, {"step": 100, "val": 6.4321}],
+        "killed_at": 61,
+        "resumed_at": 50,
+        "steps": 100,
+    },
+    "gpu_step": {
+        "sequences": 32,
+        "ours": SIDE | {"tokens_per_s": 393_000, "way": "compiled"},
+        "theirs": SIDE,
+        "ratio": RATIO,
+    },
+    "gpu_ladder": {
+        "command": "python benchmarks/gpu_ladder.py",
+        "device": "NVIDIA H200",
+        "torch": "2.11.0+cu130",
+        "rungs": [RUNG, TF32, {"name": "64 sequences at a time", "failed": "out of memory"}],
+    },
+    "gpu_simple": {
+        "preset": "colab",
+        "kneser_ney": 1.5394,
+        "seconds_to_kneser_ney": 41.2,
+        "best": {"step": 5000, "seconds": 190.4, "val": 1.4712, "train": 1.2134},
+        "curve": [POINT | {"step": 0, "seconds": 0.0, "val": 4.2}, POINT],
+        "parameters": 10_770_816,
+    },
+    "gpu_generate": {
+        "prompt": 32,
+        "new_tokens": 128,
+        "ours": {"tokens_per_s": 612.3, "way": "cache, compiled"},
+        "theirs": {"tokens_per_s": 410.2, "way": "static cache, compiled"},
+        "ratio": RATIO,
+        "same_tokens": True,
+    },
+}
+
+
+def put(other: Path, part: str, about: dict = ABOUT, **more: object) -> None:
+    """Write a made-up log where the benchmark would put it."""
+    log = {"about": about} | more
+    (other / "results" / "runs" / f"{part}.json").write_text(json.dumps(log))
+    planned.cache_clear()
+
+
+def put_all(other: Path, **changed: object) -> None:
+    for part, log in LOGS.items():
+        put(other, part, ABOUT | changed, **log)
+
+
+def write_all(other: Path) -> None:
+    """What `make results` does."""
+    for place, text in results.fresh(other).items():
+        place.write_text(text, encoding="utf-8")
 
 
 def written(other: Path) -> str:
-    """The page, written anew from the logs there."""
-    page = results.filled(PAGE, other)
-    (other / "book" / "results.md").write_text(page, encoding="utf-8")
-    return page
+    """The results page, filled from the logs there."""
+    return results.filled(PAGE, other)
 
 
-def complaints(other: Path) -> list[str]:
-    return [said for said in numbers.in_prose(other) if said.startswith("book/results.md")]
+def shown(text: str) -> str:
+    return re.sub(r"<!--.*?-->", "", text)
 
 
-# --- the tables
+def complaints(found: str | list[str], other: Path) -> list[str]:
+    """What is wrong with the numbers of a page or of a block."""
+    text = found if isinstance(found, str) else "\n".join(found)
+    return numbers.text_complaints(Text("here", text), Sources(other))
 
 
-def test_the_committed_page_is_a_fresh_one():
-    assert results.filled(PAGE) == PAGE, "run: make results"
+# --- the blocks
 
 
-def test_every_table_stands_on_the_page_once():
-    assert sorted(re.findall(r"<!-- table: (\w+) -->", PAGE)) == sorted(results.TABLES)
+def test_the_committed_pages_and_notebooks_are_fresh_ones():
+    made = results.fresh()
+    assert ROOT / "book" / "results.md" in made and len(made) >= 6
+    old = [place for place, text in made.items() if place.read_text(encoding="utf-8") != text]
+    assert old == [], "run: make results"
+
+
+def test_every_block_stands_somewhere_and_once():
+    found = re.findall(r"<!-- table: (\w+) -->", "\n".join(results.fresh().values()))
+    assert sorted(found) == sorted(results.BLOCKS)
+
+
+def test_a_notebook_is_stored_as_it_was():
+    for place in (ROOT / "notebooks").glob("*.ipynb"):
+        text = place.read_text(encoding="utf-8")
+        assert results.notebook(text) == text, place.name
 
 
 def test_a_log_that_changes_changes_the_page(other):
     file = other / "results" / "runs" / "generate.json"
     file.write_text(file.read_text(encoding="utf-8").replace('"speed": 0.93', '"speed": 0.5'))
-    assert "0.50<!-- log:runs/generate.json#writers.ours fp32.speed -->" in written(other)
-    assert complaints(other) == []
+    page = written(other)
+    assert "0.50<!-- log:runs/generate.json#writers.ours fp32.speed -->" in page
+    assert complaints(page, other) == []
 
 
 def test_a_number_that_somebody_types_over_is_noticed(other):
     page = written(other).replace("1.539<!-- log", "1.439<!-- log")
-    (other / "book" / "results.md").write_text(page, encoding="utf-8")
-    (said,) = complaints(other)
+    (said,) = complaints(page, other)
     assert "the text says 1.439" in said and results.filled(page, other) != page
 
 
 @pytest.mark.parametrize("page", ["<!-- table: luck -->\n<!-- end -->", "<!-- table: ladder -->\n"])
-def test_a_table_that_nobody_writes_is_refused(page):
-    with pytest.raises(SystemExit, match="no table is called"):
+def test_a_block_that_nobody_writes_is_refused(page):
+    with pytest.raises(SystemExit, match="no block of a page is called"):
         results.filled(page)
 
 
-# --- one GPU
+# --- a GPU: with its logs, and without
+
+# block: (the log that it needs, what it says then)
+SENTENCES = {
+    "readme_gpu": (
+        "gpu_script",
+        "On one NVIDIA H200, on 2026-11-28, ours reached 455,123 tokens/s, 39.3 % of what the card "
+        "can do at best: 6.1 hours for ten billion tokens.",
+    ),
+    "launch_gpu": (
+        "gpu_script",
+        "On one NVIDIA H200, on 2026-11-28, the script with the preset `1xh100` reached 455,123 "
+        "tokens/s, 39.3 % of what the card can do at best. It was killed in step 61, and went on "
+        "from step 50.",
+    ),
+    "first_step": (
+        "gpu_script",
+        "On one NVIDIA H200, on 2026-11-28, the first step was done after 48 seconds.",
+    ),
+    "script_gpu": (
+        "gpu_script",
+        "On one NVIDIA H200, on 2026-11-28, our own script reached 455,123 tokens/s, 39.3 % of "
+        "what the card can do at best. It was killed in step 61, and went on from step 50. Here "
+        "are its first losses:",
+    ),
+    "step_gpu": (
+        "gpu_step",
+        "On one NVIDIA H200, on 2026-11-28, our step is 1.31 × as fast as theirs (the middle of 6 "
+        "pairs, from 1.29 to 1.33).",
+    ),
+    "ladder_gpu": (
+        "gpu_ladder",
+        "On one NVIDIA H200, on 2026-11-28, the last rung was 3.0 times as fast as the first:",
+    ),
+    "colab_gpu": (
+        "gpu_simple",
+        "On one NVIDIA H200, on 2026-11-28, `colab` passed Kneser–Ney after 41 seconds. Its best "
+        "weights, after 190 seconds, pay 1.471 nats, judged as in the curves above.",
+    ),
+}
+# by the plan, without a log and with one of an H200
+PLANNED = {
+    "ten_minutes": (
+        "one H100 at step 543 by then, and eight at step 4,239",
+        "one H100 at step 521 by then, and eight at step 4,066",
+    ),
+    "lost_minutes": ("5", "5"),
+    "t4_hours": ("7.7 hours by the plan, at a speed that is estimated",) * 2,
+}
 
 
-def test_without_its_log_the_page_says_how_to_measure_one_gpu(other):
-    (other / "results" / "runs" / "gpu_ladder.json").unlink(missing_ok=True)
+@pytest.mark.parametrize("name", [*SENTENCES, "one_gpu"])
+def test_without_its_log_a_block_says_nothing(other, name):
+    assert not results.BLOCKS[name](other)
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_with_its_log_a_block_is_the_sentence(other, name):
+    part, said = SENTENCES[name]
+    put(other, part, **LOGS[part])
+    found = results.BLOCKS[name](other)
+    assert shown(found if isinstance(found, str) else "\n".join(found)) == said
+    assert complaints(found, other) == []
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_number_of_the_plan_follows_the_log(other, name):
+    before, after = PLANNED[name]
+    assert shown(results.BLOCKS[name](other)) == before
+    assert complaints(results.BLOCKS[name](other), other) == []
+    put(other, "gpu_script", **LOGS["gpu_script"])
+    assert shown(results.BLOCKS[name](other)) == after
+    assert complaints(results.BLOCKS[name](other), other) == []
+
+
+def test_a_log_of_a_t4_speaks_for_the_free_road(other):
+    put(other, "gpu_script", ABOUT | {"device": "Tesla T4"}, tokens_per_s=20_000, mfu=0.26)
+    said = shown(results.BLOCKS["t4_hours"](other))
+    assert said == "7.4 hours by the plan, at a speed that is measured on one Tesla T4, 2026-11-28"
+    assert complaints(results.BLOCKS["costs"](other), other) == []
+
+
+def test_the_table_of_machines_says_how_each_speed_is_known(other):
+    *_, said = results.BLOCKS["costs"](other)
+    assert said.startswith("All hours and dollars are estimates:") and "measured" not in said
+    put(other, "gpu_script", **LOGS["gpu_script"])
+    *rows, said = results.BLOCKS["costs"](other)
+    assert said.startswith(
+        "The speed of `1xh100` is measured on one NVIDIA H200, 2026-11-28. The speed of `8xh100` "
+        "and `2x8xh100` is estimated from one NVIDIA H200, 2026-11-28. All other hours and dollars"
+    )
+    (row,) = [shown(row) for row in rows if row.startswith("| `1xh100` |")]
+    assert row == "| `1xh100` | one H100 SXM (80 GB) | 6.1 | 3.00 | 18 |"
+    assert complaints(results.BLOCKS["costs"](other), other) == []
+
+
+def test_the_results_page_has_a_table_of_every_log(other):
+    put_all(other)
     page = written(other)
-    assert results.NOT_YET in page and "\npython benchmarks/gpu_ladder.py\n" in page
-    assert (ROOT / "benchmarks" / "gpu_ladder.py").exists()
+    assert complaints(page, other) == []
+    page = shown(page)
+    for line in (
+        "| passed | 14 |",
+        "- skipped: `test_cuda.py::two_cards`",
+        "With `--preset 1xh100 --batch-tokens 131072`, on `Python's standard library, 5.1 million "
+        "characters`.",
+        "| tokens/s | 455,123 |",
+        "| MFU | 39.3 % |",
+        "| GB of the card, at most | 41.3 |",
+        "| seconds until the first step is done | 48 |",
+        "| training loss, step 1 | 10.951 |",
+        "| training loss, step 4 | 8.432 |",
+        "| validation loss, step 100 | 6.432 |",
+        "| killed in step | 61 |",
+        "| went on from step | 50 |",
+        "| transformers | 300,000 | 26.0 % | 60.2 | 9.7000 |",
+        "| ours: compiled | 393,000 | 26.0 % | 60.2 | 9.7000 |",
+        "Ours is 1.31 × as fast as theirs (the middle of 6 pairs, from 1.29 to 1.33).",
+        "| float32, as written | 50,000 | 1.00 | 327.7 | 4.3 % | 31.1 | 8.8765 |",
+        "| TF32 | 150,000 | 3.00 | 109.2 | 13.0 % | 31.1 | 8.8765 |",
+        "| 64 sequences at a time | out of memory | – | – | – | – | – |",
+        "| seconds until it is passed | 41 |",
+        "| best validation loss | 1.471 |",
+        "| transformers: static cache, compiled | 410 |",
+        "| ours: cache, compiled | 612 |",
+        "The tokens are the same.",
+        "Log: `results/runs/gpu_script.json` · `python benchmarks/gpu_day.py` · "
+        "`NVIDIA H200, 16 cores` · torch `2.11.0+cu130` · transformers `5.17.0` · `2026-11-28`.",
+    ):
+        assert f"\n{line}\n" in page, line
 
 
-def test_as_soon_as_there_is_a_log_of_one_gpu_the_page_shows_it(other):
-    gpu_log(other)
-    page = written(other)
-    shown = re.sub(r"<!--.*?-->", "", page)
-    assert "Not measured yet." not in shown and "`Some GPU`" in shown
-    assert "| float32, as written | 50,000 | 1.00 | 327.7 | 4.3 % | 31.1 | 8.8765 |" in shown
-    assert "| TF32 | 150,000 | 3.00 | 109.2 | 13.0 % | 31.1 | 8.8765 |" in shown
-    assert "| 64 sequences at a time | out of memory |" in shown
-    assert complaints(other) == []
-    assert results.filled(page, other) == page
-
-
-def test_a_gpu_whose_peak_nobody_knows_has_a_dash(other):
-    gpu_log(other)
+def test_a_ladder_that_was_climbed_alone_is_shown_too(other):
     file = other / "results" / "runs" / "gpu_ladder.json"
+    file.write_text(json.dumps(LOGS["gpu_ladder"]))
+    page = shown(written(other))
+    assert "| TF32 | 150,000 | 3.00 |" in page and complaints(written(other), other) == []
+    log = "`results/runs/gpu_ladder.json` · `python benchmarks/gpu_ladder.py` · `NVIDIA H200`"
+    assert log in page
     file.write_text(re.sub(r'"mfu": [\d.]+', '"mfu": null', file.read_text()))
-    shown = re.sub(r"<!--.*?-->", "", written(other))
-    assert "| TF32 | 150,000 | 3.00 | 109.2 | – | 31.1 | 8.8765 |" in shown
+    assert "| TF32 | 150,000 | 3.00 | 109.2 | – | 31.1 | 8.8765 |" in shown(written(other))
 
 
-def test_the_benchmark_writes_what_the_page_reads():
-    """The fields that the made-up log has are those of the real one."""
-    source = (ROOT / "benchmarks" / "gpu_ladder.py").read_text(encoding="utf-8")
-    fields = ("command", "device", "torch", "rungs", "failed", "tokens_per_s", "step_ms")
-    assert all(f'"{field}"' in source for field in (*fields, "mfu", "memory_gb", "losses"))
+def test_a_model_that_never_passes_counting_is_said_to_have_run(other):
+    log = LOGS["gpu_simple"] | {"seconds_to_kneser_ney": None}
+    put(other, "gpu_simple", **log)
+    (said,) = results.BLOCKS["colab_gpu"](other)
+    assert "`colab` did not pass Kneser–Ney. Its best" in said
+    assert "| seconds until it is passed | never |" in written(other)
+    del log["seconds_to_kneser_ney"]  # it was cut before that was known
+    put(other, "gpu_simple", **log)
+    assert "`colab` ran. Its best" in results.BLOCKS["colab_gpu"](other)[0]
+
+
+def without(value: object) -> Iterator[object]:
+    """The same with one key less, at any depth."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield {name: kept for name, kept in value.items() if name != key}
+            for less in without(inner):
+                yield value | {key: less}
+
+
+@pytest.mark.parametrize("part", LOGS)
+def test_a_log_that_lacks_something_breaks_no_block(other, part):
+    log = LOGS[part]
+    numbers_of_it = [key for key in log if not isinstance(log[key], dict | list)]
+    cases = [{}, *without(log), *(log | {key: None} for key in numbers_of_it)]
+    assert len(cases) > 6
+    for case in cases:
+        put(other, part, **case)
+        for name, block in gpu_results.BLOCKS.items():
+            if name not in (*PLANNED, "costs"):
+                found = block(other)
+                assert complaints(found, other) == [], case
+                assert "None" not in found and not any("None" in line for line in found), case
+
+
+@pytest.mark.parametrize("part", LOGS)
+def test_a_part_that_failed_says_so_and_shows_what_it_has(other, part):
+    put(other, part, failed="it took\ntoo long, 3.5 times")
+    page, missing = written(other), f"\n- {gpu_results.OPEN[part][1]}\n"
+    assert "\nThis part ended early: `it took too long, 3.5 times`\n" in page
+    assert missing in page and complaints(page, other) == []
+    put(other, part, **LOGS[part] | {"failed": "it took too long"})
+    page = written(other)
+    assert "\nThis part ended early: `it took too long`\n" in page
+    assert missing not in page and complaints(page, other) == []
+
+
+@pytest.mark.parametrize("changed", [{"tiny": True}, {"device": "CPU"}], ids=str)
+def test_a_trial_of_the_benchmark_is_shown_nowhere(other, changed):
+    before = results.fresh(other)
+    put_all(other, **changed)
+    assert results.fresh(other) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("logs", [False, True], ids=["without logs", "with logs"])
+def test_nothing_has_drifted_with_logs_and_without(other, logs):
+    if logs:
+        put_all(other)
+    write_all(other)
+    assert results.fresh(other) == {
+        place: place.read_text(encoding="utf-8") for place in results.fresh(other)
+    }
+    assert [said for check in every.CHECKS for said in check(other)] == []
+    page = (other / "book" / "results.md").read_text(encoding="utf-8")
+    assert [cell for cell in cells(page) if without_source(cell)] == []
+    assert without_source(words_of(page)) == ["3", "0"]
+
+
+def test_a_log_without_make_results_is_noticed(other):
+    write_all(other)
+    put_all(other)
+    old = [p.name for p, text in results.fresh(other).items() if p.read_text() != text]
+    assert {"README.md", "launch.md", "results.md", "12_simple_gpt.ipynb"} <= set(old)
+    assert any(said.startswith("book/launch.md") for said in numbers.in_prose(other))
+
+
+# --- what is missing is said once
+
+SAID = re.compile(
+    r"(?i)\b(?:(?:not|never)(?: \w+)? measured|nobody has (?:\w+ )?measured|no GPU was at hand|"
+    r"wait for somebody with a GPU|when we have paid for)"
+)
+
+
+def said_to_be_missing(root: Path) -> list[str]:
+    """Where pages and notebooks, code included, say that something has not been measured."""
+    found = [cell for book in notebooks(root) for cell in book.cells]
+    texts = [*pages(root), *(Text(cell.where, cell.source) for cell in found)]
+    return [text.where for text in texts for _ in SAID.finditer(shown(text.text))]
+
+
+@pytest.mark.parametrize("logs", [False, True], ids=["without logs", "with logs"])
+def test_one_place_says_what_nobody_has_measured(other, logs):
+    if logs:
+        put_all(other)
+    write_all(other)
+    page = (other / "book" / "results.md").read_text(encoding="utf-8")
+    assert said_to_be_missing(other) == ["book/results.md"]
+    assert page.index("\n## What nobody has measured here\n") < page.index("table: missing")
+    assert said_to_be_missing(ROOT) == ["book/results.md"]
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("book/launch.md", "Count on hours.", "How long has not been measured yet."),
+        ("README.md", "and what is missing", "and what nobody has measured yet"),
+        ("notebooks/14_fast_step.ipynb", "for rung in gpu_log(", "print('not measured yet'), ("),
+    ],
+)
+def test_a_second_place_that_says_so_is_noticed(other, path, old, new):
+    breaking.change_file(path, old, new)(other)
+    first, second = sorted(said_to_be_missing(other), key=lambda where: where == "book/results.md")
+    assert first.startswith(path) and second == "book/results.md"
+
+
+def test_the_list_of_what_is_missing_grows_shorter_with_each_log(other):
+    for part, (key, said) in gpu_results.OPEN.items():
+        assert f"- {said}" in results.BLOCKS["missing"](other)
+        log = json.loads(json.dumps(LOGS[part]))
+        put(other, part, **log)
+        assert f"- {said}" not in results.BLOCKS["missing"](other), key
+    assert not any("gpu_day" in line for line in results.BLOCKS["missing"](other))
+    assert gpu_results.OPEN.keys() == gpu_results.PARTS.keys() == LOGS.keys()
+
+
+# --- the cells that show a log
+
+
+def cell_of(number: str, words: str) -> str:
+    """The code cell of a chapter that holds these words."""
+    (book,) = [book for book in notebooks(ROOT) if book.chapter == number]
+    (source,) = [cell.source for cell in book.code() if words in cell.source]
+    return source
+
+
+def run(source: str, **names: object) -> object:
+    """Run a cell as a notebook does, and give what its last line shows."""
+    tree = ast.parse(source)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "cell", "exec"), names)
+    return last and eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+
+
+def test_chapter_12_draws_the_curve_of_a_log_and_else_nothing(other):
+    source = cell_of("12", "curve_by_seconds")
+    assert run(source, figures=figures) is None
+    put(other, "gpu_simple", **LOGS["gpu_simple"])
+    assert "<svg" in run(source, figures=figures).svg
+
+
+def test_chapter_14_prints_the_rungs_of_a_log_and_else_nothing(other, capsys):
+    source = cell_of("14", 'gpu_log("gpu_ladder")')
+    run(source, gpu_log=ledger.gpu_log)
+    assert capsys.readouterr().out == ""
+    put(other, "gpu_ladder", **LOGS["gpu_ladder"])
+    run(source, gpu_log=ledger.gpu_log)
+    first, _, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch("float32, as written +50,000 tokens/s, MFU 4.3%", first)
+    assert re.fullmatch("64 sequences at a time +out of memory", last)
+
+
+def test_chapter_16_bills_and_draws_what_a_log_has_and_else_nothing(other, capsys):
+    names = {"TrainConfig": TrainConfig, "flops_per_token": flops_per_token}
+    source = cell_of("16", "def bill(") + "\n" + cell_of("16", "figures.first_losses(seen)")
+    assert run(source, figures=figures, **names) is None
+    estimates = capsys.readouterr().out
+    assert estimates.count("(estimated)") == estimates.count("\n") == 3
+    put(other, "gpu_script", **LOGS["gpu_script"])
+    assert "<svg" in run(source, figures=figures, **names).svg
+    said = "1 × NVIDIA H200:  6.1 hours (speed measured)\n"
+    assert capsys.readouterr().out == estimates + said
 
 
 # --- every number has a source
@@ -142,6 +511,12 @@ def cells(page: str) -> list[str]:
     rows = [line for line in with_comments(page).split("\n") if line.startswith("| ")]
     heads = set(re.findall(r"(?m)^(\| .*)\n\|---", with_comments(page)))
     return [cell for row in rows if row not in heads for cell in row.split("|")[2:-1]]
+
+
+def words_of(page: str) -> str:
+    """The page without its tables and headings."""
+    lines = with_comments(page).split("\n")
+    return "\n".join(line for line in lines if not line.startswith(("|", "#")))
 
 
 def without_source(words: str) -> list[str]:
@@ -162,11 +537,8 @@ def test_every_number_in_a_table_has_a_marker():
 
 
 def test_every_number_in_the_text_has_a_marker():
-    words = "\n".join(
-        line for line in with_comments(PAGE).split("\n") if not line.startswith(("|", "#"))
-    )
     # "`3e-16` is 3 divided by ten …" and "a 0 means …" explain how to read a table
-    assert without_source(words) == ["3", "0"]
+    assert without_source(words_of(PAGE)) == ["3", "0"]
 
 
 @pytest.mark.parametrize("words", ["It is 7 times.", "of 2,000 tokens", "so 51 %.", "1e-07 off"])
@@ -336,10 +708,3 @@ CLAIMS = {
 def test_what_the_page_concludes_is_so(words):
     assert words in re.sub(r"<!--.*?-->", "", PAGE), "the page says it in other words now"
     assert CLAIMS[words]()
-
-
-def test_what_was_not_measured_has_no_log():
-    runs = {path.stem for path in (ROOT / "results" / "runs").glob("*.json")}
-    assert "nobody has measured" in PAGE.lower()
-    for word in ("cuda", "mps", "hellaswag", "t4"):
-        assert not any(word in name for name in runs), f"results.md says nobody measured {word}"

@@ -47,6 +47,11 @@ def facts(rows: dict[str, str]) -> list[str]:
     return table("what | measured", found) if found else []
 
 
+def named(side: dict, name: str) -> str:
+    """Who, and in which way where the log says it."""
+    return f"{name}: {side['way']}" if side.get("way") else name
+
+
 def against(log: GpuLog, words: str) -> list[str]:
     """How we compare with others, in a sentence."""
     if "ratio.median" not in log:
@@ -91,7 +96,7 @@ def step(log: GpuLog, root: Path) -> list[str]:
         if key in log:
             speed, size = log.say(f"{key}.tokens_per_s", "{:,.0f}"), f"{key}.memory_gb"
             last = f"{key}.losses.{len(log[key].get('losses', [])) - 1}"
-            row = [name, speed, log.percent(f"{key}.mfu"), log.say(size, "{:.1f}")]
+            row = [named(log[key], name), speed, log.percent(f"{key}.mfu"), log.say(size, "{:.1f}")]
             rows.append([*row, log.say(last, "{:.4f}") if log[key].get("losses") else "–"])
     shown = table("who | tokens/s | MFU | GB | loss", rows) if rows else []
     return [*shown, *against(log, "Ours is")]
@@ -136,9 +141,8 @@ def generate(log: GpuLog, root: Path) -> list[str]:
     rows = []
     for key, name in (("theirs", "transformers"), ("ours", "ours")):
         if key in log:
-            way = log[key].get("way")
-            said = f"{name}: {way}" if way else name
-            rows.append([said, log.say(f"{key}.tokens_per_s", "{:,.0f}")])
+            speed = log.say(f"{key}.tokens_per_s", "{:,.0f}")
+            rows.append([named(log[key], name), speed])
     same = {True: "The tokens are the same.", False: "The tokens are not the same."}
     words = [same[log["same_tokens"]]] if "same_tokens" in log else []
     shown = table("who | tokens/s", rows) if rows else []
@@ -231,7 +235,7 @@ def launch_gpu(root: Path) -> list[str]:
     if "tokens_per_s" not in log:
         return []
     preset = f" with the preset `{log['preset']}`" if "preset" in log else ""
-    return [f"{log.where()} the script reached {speed(log)}{preset}.{killed(log)}"]
+    return [f"{log.where()} the script{preset} reached {speed(log)}.{killed(log)}"]
 
 
 def first_step(root: Path) -> list[str]:
@@ -275,11 +279,9 @@ def colab_gpu(root: Path) -> list[str]:
     said = "did not pass Kneser–Ney" if passed in log.data else "ran"
     if passed in log:
         said = f"passed Kneser–Ney after {log.say(passed, '{:.0f}')} seconds"
-    best = (
-        f"Its best weights pay {log.say('best.val', '{:.3f}')} nats, judged as in the curves above"
-    )
-    after = f", after {log.say('best.seconds', '{:.0f}')} seconds" if "best.seconds" in log else ""
-    return [f"{log.where()} `colab` {said}. {best}{after}."]
+    best = f"{log.say('best.val', '{:.3f}')} nats, judged as in the curves above"
+    after = f", after {log.say('best.seconds', '{:.0f}')} seconds," if "best.seconds" in log else ""
+    return [f"{log.where()} `colab` {said}. Its best weights{after} pay {best}."]
 
 
 # --- numbers of the plan, which change when a log arrives

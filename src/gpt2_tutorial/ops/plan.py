@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -46,6 +47,7 @@ CARDS = {"t4": {"T4"}, "4090": {"4090"}, "1xh100": {"H100", "H200"}}
 MANY_OF = {"8xh100": "1xh100", "2x8xh100": "1xh100"}
 
 
+@cache
 def parameters(config: TrainConfig) -> int:
     """Count a model's weights without making them.
 
