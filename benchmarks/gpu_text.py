@@ -6,6 +6,7 @@ without them there are Python's own sources, and a vocabulary of the same size l
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sysconfig
@@ -20,7 +21,7 @@ from gpt2_tutorial.shards import INDEX, write_shards
 
 PLAYS = "plays.txt"  # all of Shakespeare, beside what else was packed
 DOCUMENT = 5_000  # characters of a play that make a document
-TINY, FULL = 200_000, 9_000_000  # characters; full: some four million tokens, read in seconds
+TINY, FULL = 100_000, 9_000_000  # characters; full: some four million tokens, read in seconds
 END = "<|endoftext|>"
 
 
@@ -96,13 +97,13 @@ def one_text(characters: int) -> tuple[str, str]:
 
 
 def tokenizer(documents: list[str], tiny: bool) -> tuple[str, BPETokenizer]:
-    """GPT-2's, or one of the same size that is learned from these documents."""
-    try:
-        return "GPT-2's", GPT2Tokenizer()
-    except assets.AssetError:
-        size = 512 if tiny else 50_257
+    """GPT-2's, or one of its size that is learned from these documents; a small one if tiny."""
+    size = 512 if tiny else 50_257
+    if not tiny:
+        with contextlib.suppress(assets.AssetError):
+            return "GPT-2's", GPT2Tokenizer()
     learned = BPETokenizer.train("".join(documents), size, [END])
-    if not tiny and learned.vocab_size != size:
+    if learned.vocab_size != size:
         raise RuntimeError(f"{size:,} tokens were wanted, and the text has {learned.vocab_size:,}")
     return f"a vocabulary of {size:,}, learned from this text", learned
 

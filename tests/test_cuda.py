@@ -169,8 +169,8 @@ def test_the_first_preset_learns_there(device):
     preset = simple.Preset(steps=20, warmup_steps=2, n_layer=2, eval_every=20, eval_windows=8)
     trained = simple.fit(ids, ids, 11, preset, device=device.type, progress=False)
     first, last = trained.history
-    assert first["val"] == pytest.approx(2.4, abs=0.2)  # log 11
-    assert last["val"] < 1.5 and next(trained.model.parameters()).device.type == device.type
+    assert last["val"] < 1.5 < 2.3 < first["val"]  # who knows nothing pays log 11 = 2.4 or more
+    assert next(trained.model.parameters()).device.type == device.type
 
 
 # --- optimizers
