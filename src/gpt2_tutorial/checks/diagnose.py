@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from gpt2_tutorial.checks.compare import KINDS, difference
-from gpt2_tutorial.checks.outcomes import Outcome, alike, call
+from gpt2_tutorial.checks.outcomes import Outcome, alike
 from gpt2_tutorial.checks.registry import Exercise, Mutant
 from gpt2_tutorial.checks.show import describe, guarded, short
 from gpt2_tutorial.checks.stubs import untouched
@@ -38,7 +39,7 @@ class Trial:
     expected: list[Outcome]
     got: list[Outcome]
 
-    @property
+    @cached_property
     def wrong(self) -> list[int]:
         """Numbers of the cases whose answer is not the expected one."""
         atol = self.exercise.atol
@@ -62,8 +63,8 @@ NOT_TRIED = Diagnosis("not tried", "not tried")
 def try_out(exercise: Exercise, answer: Callable, seed: int = 0) -> Trial:
     """Call the spec and the answer on every case of one seed."""
     cases = exercise.cases(seed)
-    expected = [call(exercise.spec, case, exercise.observe) for case in cases]
-    return Trial(exercise, cases, expected, [call(answer, c, exercise.observe) for c in cases])
+    expected = [exercise.call(exercise.spec, case) for case in cases]
+    return Trial(exercise, cases, expected, [exercise.call(answer, case) for case in cases])
 
 
 def diagnose_function(exercise: Exercise, answer: object, seed: int = 0) -> tuple:
@@ -102,7 +103,7 @@ def behaves_like(trial: Trial, mutant: Mutant, wrong: list[int]) -> bool:
     exercise, proven_wrong = trial.exercise, False
     order = [*wrong, *(i for i in range(len(trial.cases)) if i not in wrong)]
     for i in order:
-        made, got, want = call(mutant.answer, trial.cases[i], exercise.observe), *_pair(trial, i)
+        made, got, want = exercise.call(mutant.answer, trial.cases[i]), *_pair(trial, i)
         if not alike(made, got, exercise.atol, strict=True) or made.changed != got.changed:
             return False
         as_asked = alike(want, made, exercise.atol) and made.changed == want.changed

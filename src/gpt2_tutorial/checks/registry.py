@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from gpt2_tutorial.checks.outcomes import Outcome, call
 from gpt2_tutorial.checks.stubs import bound_name
 
 PACKAGE = "gpt2_tutorial.checks"
@@ -85,6 +86,10 @@ class Exercise:
             return []
         made = self.inputs(random.Random(seed))
         return [case if isinstance(case, tuple) else (case,) for case in made]
+
+    def call(self, answer: Callable, case: tuple) -> Outcome:
+        """Call an answer on one case, and look at it as this exercise does."""
+        return call(answer, case, self.observe)
 
 
 EXERCISES: dict[str, Exercise] = {}
