@@ -161,7 +161,11 @@ def test_float32_is_as_near_as_float32_allows(kind):
         params[0].grad = torch.randn(50, 50, generator=dice)
         others[0].grad = params[0].grad.clone()
         ours.step(), theirs.step()
-    torch.testing.assert_close(params[0], others[0], rtol=0, atol=1e-5)
+    # No gradient depends on a weight, so errors only add up: every step rounds each weight twice,
+    # decayed and moved, by half an eps of its size, in ours and in theirs.
+    largest = others[0].abs().max().item()
+    bound = 100 * 2 * torch.finfo(torch.float32).eps * largest
+    torch.testing.assert_close(params[0], others[0], rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("kind", [optim.SGD, optim.AdamW])
