@@ -81,7 +81,7 @@ def their_step(preset: simple.Preset, model: GPT, precision: torch.dtype) -> Cal
 def our_step(preset: simple.Preset, model: GPT) -> Callable:
     """`simple.train_step` with all that `simple.train` chooses on this machine."""
     optimizer = simple.make_optimizer(model, preset)
-    precision = simple.choose_precision(torch.device("cpu"), preset.n_embd)
+    precision, _ = simple.choose_precision(torch.device("cpu"), model.config)
     extras = dict(max_norm=preset.max_norm, precision=precision)
     return lambda x, y: simple.train_step(model, optimizer, x, y, **extras)
 
