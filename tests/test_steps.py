@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -105,6 +106,31 @@ def test_the_oldest_versions_are_those_that_the_package_promises():
     promised = steps.promised()
     assert "torch>=2.11" in promised
     assert all(re.fullmatch(r"[\w-]+>=[\d.]+", wanted) for wanted in promised)
+
+
+def test_every_processor_has_its_turn_also_after_one_that_fails(monkeypatch):
+    asked = []
+
+    def fail(step, *words, **settings):
+        left_out = [word.removeprefix("--ignore=") for word in words if "--ignore=" in word]
+        assert left_out and all((ROOT / path).exists() for path in left_out)
+        asked.append(settings)
+        raise steps.Failed(step)
+
+    monkeypatch.setattr(steps, "python", fail)
+    with pytest.raises(steps.Failed) as failed:
+        steps.processors()
+    assert asked == list(steps.PROCESSORS.values())
+    assert all(f"unit tests, {name}" in str(failed.value) for name in steps.PROCESSORS)
+
+
+def test_torch_does_as_it_is_told_about_instructions():
+    settings = steps.PROCESSORS["no vector instructions"]
+    asks = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+    ran = subprocess.run(
+        [sys.executable, "-c", asks], env=os.environ | settings, capture_output=True, text=True
+    )
+    assert ran.stdout == "DEFAULT\n"
 
 
 # --- the workflows

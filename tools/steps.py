@@ -2,19 +2,20 @@
 
 Needs nothing but Python 3.11: the first step makes the environment that the others run in.
 
-    python3 tools/steps.py book      set up, execute every notebook, build the site
-    python3 tools/steps.py test      everything, from setup to verdict
-    python3 tools/steps.py check     the quick loop: style, imports, unit tests, drift
-    python3 tools/steps.py measure   accept what the last build measured
-    python3 tools/steps.py serve     show the built site on localhost
-    python3 tools/steps.py student   write the notebooks without their solutions
-    python3 tools/steps.py export    write launch/train_gpt2.py from the last notebook
-    python3 tools/steps.py results   write into pages and notebooks what the logs say
-    python3 tools/steps.py report    show how the chapters read: sentences, words, counts
-    python3 tools/steps.py solved    run every notebook with its solutions put in
-    python3 tools/steps.py oldest    unit tests with the oldest versions that we promise
-    python3 tools/steps.py newest    unit tests with the newest versions that there are
-    python3 tools/steps.py online    check links and downloads, write results/online.json
+    python3 tools/steps.py book        set up, execute every notebook, build the site
+    python3 tools/steps.py test        everything, from setup to verdict
+    python3 tools/steps.py check       the quick loop: style, imports, unit tests, drift
+    python3 tools/steps.py measure     accept what the last build measured
+    python3 tools/steps.py serve       show the built site on localhost
+    python3 tools/steps.py student     write the notebooks without their solutions
+    python3 tools/steps.py export      write launch/train_gpt2.py from the last notebook
+    python3 tools/steps.py results     write into pages and notebooks what the logs say
+    python3 tools/steps.py report      show how the chapters read: sentences, words, counts
+    python3 tools/steps.py solved      run every notebook with its solutions put in
+    python3 tools/steps.py oldest      unit tests with the oldest versions that we promise
+    python3 tools/steps.py newest      unit tests with the newest versions that there are
+    python3 tools/steps.py processors  unit tests, computed as on other processors
+    python3 tools/steps.py online      check links and downloads, write results/online.json
 """
 
 import hashlib
@@ -44,6 +45,33 @@ ENVIRONMENT = {
 }
 QUICK = "not slow and not browser and not fresh"
 UNIT = "not browser and not fresh"
+# Torch's own kernels, oneDNN's and MKL's are told which instructions to leave alone, and so round
+# as they do on a processor without them. Threads add up in another order.
+PROCESSORS = {
+    "no vector instructions": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_CBWR": "COMPATIBLE",
+    },
+    "AVX2 and nothing newer": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_CBWR": "AVX2",
+    },
+    "two threads": {"OMP_NUM_THREADS": "2"},
+}
+COMPUTES_NOTHING = (
+    "tests/book",
+    "tests/colab",
+    "tests/test_assets.py",
+    "tests/test_drift.py",
+    "tests/test_drift_catches.py",
+    "tests/test_launch_files.py",
+    "tests/test_online.py",
+    "tests/test_prepare.py",
+    "tests/test_student.py",
+    "tests/test_style_report.py",
+)
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "nbval", "jupytext", "pyyaml")
 
 
@@ -226,6 +254,19 @@ def newest() -> None:
     unit_with("newest", ["--upgrade", *promised()])
 
 
+def processors() -> None:
+    """Run the unit tests as on other processors, all of them, also after one that fails."""
+    left_out = [f"--ignore={path}" for path in COMPUTES_NOTHING]
+    tests, failures = ["-m", "pytest", "-q", "-n", "2", "-m", UNIT, *left_out], []
+    for name, settings in PROCESSORS.items():
+        try:
+            python(f"unit tests, {name}", *tests, **settings)
+        except Failed as failure:
+            failures.append(str(failure))
+    if failures:
+        raise Failed("\n✗ ".join(failures))
+
+
 def online() -> None:
     """Ask the network, with nothing but the standard library."""
     run("online", sys.executable, "tools/online.py", PYTHONPATH="src")
@@ -298,6 +339,7 @@ GOALS = {
     "report": [report],
     "oldest": [oldest],
     "newest": [newest],
+    "processors": [setup, processors],
     "online": [online],
 }
 
