@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 PARTS = {"tests": 75, "script": 120, "step": 75, "ladder": 120, "simple": 60, "generate": 45}
 DEADLINE = 8 * 60  # seconds, for all parts together
 LEAST = 8  # seconds under which no part is begun
+ROOM = 12e9  # bytes: checkpoints of the script, and what is compiled
 PROBE = "import torch; print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU')"
 RUNS, BUILD = ROOT / "results" / "runs", ROOT / "_build" / "gpu_day"
 VOCABULARY, SHAKESPEARE, PLAYS = "vocab.bpe", "tinyshakespeare.txt", "plays.txt"
@@ -45,7 +46,6 @@ def environment(scratch: Path, device: str) -> dict[str, str]:
     env = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, path)),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "HF_HOME": str(scratch / "hugging_face"),
@@ -178,16 +178,24 @@ def device_here(wish: str | None) -> tuple[str, str]:
     """cuda or cpu, and its name; asked in a process that holds no memory of the GPU after."""
     if wish == "cpu":
         return "cpu", "CPU"
-    said = subprocess.run(
-        [sys.executable, "-c", PROBE], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=90,
-    )  # fmt: skip
+    how = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": 90}
+    try:
+        said = subprocess.run([sys.executable, "-c", PROBE], **how)
+    except subprocess.TimeoutExpired:
+        raise SystemExit("torch could not be imported within 90 s: start again") from None
     name = said.stdout.strip()
     if said.returncode != 0:
         raise SystemExit(f"torch does not work here: {last_lines(said.stderr, 300)}")
     if wish == "cuda" and name == "CPU":
         raise SystemExit("torch sees no GPU here: take --device cpu --tiny")
     return ("cpu", "CPU") if name == "CPU" else ("cuda", name)
+
+
+def scratch_folder() -> Path:
+    """A folder that goes at the end: in /tmp, or in the repository where /tmp is too small."""
+    room = shutil.disk_usage(tempfile.gettempdir()).free
+    home = tempfile.gettempdir() if room > ROOM else str(BUILD)
+    return Path(tempfile.mkdtemp(prefix="gpu_day_", dir=home))
 
 
 def pack() -> None:
@@ -239,7 +247,8 @@ def main(words: list[str] | None = None) -> int:
     command = "python benchmarks/gpu_day.py" + " --device cpu" * (args.device == "cpu")
     about = about_here(command + " --tiny" * args.tiny, name, args.tiny)
     print(f"{about['machine']}, torch {about['torch']}, {args.deadline:.0f} s in all", flush=True)
-    args.scratch = Path(tempfile.mkdtemp(prefix="gpu_day_"))
+    BUILD.mkdir(parents=True, exist_ok=True)
+    args.scratch = scratch_folder()
     try:
         write_log(args.scratch / "about.json", about)
         for part in args.only:

@@ -6,6 +6,7 @@ with a smaller batch, so that a hundred steps fit into the time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -50,12 +51,14 @@ class Script:
             )
 
     def rows(self) -> list[dict]:
-        """What stands in metrics.jsonl; a line that is being written is left out."""
-        try:
-            lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in lines if line]
+        """What stands in metrics.jsonl; a line that is being written, or was when it was killed, is
+        left out."""
+        rows = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n"):
+                with contextlib.suppress(ValueError):
+                    rows.append(json.loads(line))
+        return rows
 
     def kill(self) -> None:
         """What a machine does that is taken away: no time to say anything."""

@@ -2,8 +2,8 @@
 
 Both compute in bf16 with flash or fused attention, compiled, with AdamW in one kernel, TF32 and
 clipping, from the same weights on the same batches. transformers runs in two ways, and the faster
-one counts: compiled as a whole, as its documentation says, where it builds a mask that keeps flash
-attention away; and compiled block by block, where it needs no mask.
+one counts: compiled block by block, where it needs no mask and takes flash attention; and compiled
+as a whole, as its documentation says, where it builds a mask that keeps flash attention away.
 """
 
 from __future__ import annotations
@@ -174,36 +174,46 @@ def compare(job: Job, preset: Preset, compiles: bool) -> None:
     if compiles:
         ways.insert(0, ("compiled, flash attention", lambda: our_step(copy(), preset, True)))
     ours = first_that_works(ways, some, device, notes)
-    for _ in range(2):  # so that there is a speed of ours, whatever comes
-        timed(ours, some[:IN_HALF], device)
-    job.keep(ours=ours.report(*known), notes=notes)
-    names = ("whole", "compiled as a whole"), ("blocks", "compiled block by block")
-    sides: list[Side] = []
+    job.keep(ours=timed_alone(ours, some, device).report(*known), notes=notes)
+    names = ("blocks", "compiled block by block"), ("whole", "compiled as a whole")
+    tried: list[dict] = []
     for how, name in names if compiles else [("no", "not compiled")]:
-        if sides and job.left() < 20:
+        if tried and job.left() < 20:
             notes.append(f"{name}: no time was left to try it")
             continue
         ways = [(name, lambda how=how: their_step(copy(), preset, how))]
         if compiles:
             ways.append(("not compiled", lambda: their_step(copy(), preset, "no")))
-        sides.append(first_that_works(ways, some, device, notes))
-        for _ in range(2):
-            timed(sides[-1], some[:IN_HALF], device)
-        job.keep(their_ways=[side.report(*known) for side in sides], notes=notes)
-    theirs = min(sides, key=lambda side: min(side.seconds))
-    ratios = []
+        theirs = timed_alone(first_that_works(ways, some, device, notes), some, device)
+        tried.append({})
+        for ratio in in_turn(ours, theirs, endless, device, lambda: job.left() < 4):
+            both = {"ours": ours.report(*known), "theirs": theirs.report(*known)}
+            tried[-1] = both | {"ratio": ratio}
+            fastest = min(tried, key=lambda one: one["ratio"]["median"])
+            job.keep(**fastest, their_ways=[one["theirs"] for one in tried], notes=notes)
+
+
+def timed_alone(side: Side, some: list[Batch], device: torch.device) -> Side:
+    """A first speed, whatever comes."""
+    for _ in range(2):
+        timed(side, some[:IN_HALF], device)
+    return side
+
+
+def in_turn(
+    ours: Side, theirs: Side, endless: Iterator[Batch], device: torch.device, late
+) -> Iterator[dict]:
+    """Time both on the same batches, again and again; after each pair, the ratio so far."""
+    ratios: list[float] = []
     for side in (ours, theirs):
         side.seconds.clear()
-    for _ in range(PAIRS):
-        if job.left() < 5 and ratios:
-            break
+    while len(ratios) < PAIRS and not (ratios and late()):
         some = [next(endless) for _ in range(IN_HALF)]
         mine = timed(ours, some, device)
         ratios.append(timed(theirs, some, device) / mine)
         low, high = round(min(ratios), 3), round(max(ratios), 3)
-        ratio = {"median": round(statistics.median(ratios), 3), "min_max": [low, high]}
-        both = {"ours": ours.report(*known), "theirs": theirs.report(*known)}
-        job.keep(**both, ratio=ratio | {"pairs": len(ratios)})
+        median = round(statistics.median(ratios), 3)
+        yield {"median": median, "min_max": [low, high], "pairs": len(ratios)}
 
 
 def measure(job: Job) -> None:

@@ -379,6 +379,7 @@ def test_without_what_the_watch_lifts_the_model_could_not_write(device):
 
 def test_the_log_tells_how_much_memory_a_gpu_has_given(device):
     row = {"step": 1, "loss": 3.0, "flops_per_s": 1e12}
+    _ = torch.zeros(1000, device=device)  # something to count
     told = Progress(PRESETS["1xh100"], "1xh100", setup(ON))(row)
     if device.type == "cpu":
         assert "memory_gb" not in told and "mfu" not in told
@@ -392,6 +393,17 @@ def test_ids_arrive_there_as_they_set_out(device):
     ids = torch.arange(1000).view(10, 100)
     moved = to_device(ids, device)
     assert moved.device.type == device.type and torch.equal(moved.cpu(), ids)
+
+
+# --- writing
+
+
+def test_with_a_cache_and_by_columns_a_model_writes_the_same(device):
+    model = model_on(device).eval()
+    prompt = torch.tensor([[5, 9, 3], [60, 2, 2]], device=device)
+    plain = generate(model, prompt, 40, temperature=0, cache=False)  # beyond the context as well
+    for other in (model, by_columns(model)):
+        assert torch.equal(generate(other, prompt, 40, temperature=0), plain)
 
 
 # --- the script
@@ -449,14 +461,3 @@ def test_a_compiled_run_that_is_asked_to_stop_says_so_and_goes_on(data, tmp_path
     after = steps_in(folder)
     assert after[: len(before)] == before and len(after) >= len(before) + 3
     assert after == list(range(1, len(after) + 1))  # no step twice, none left out
-
-
-# --- writing
-
-
-def test_with_a_cache_and_by_columns_a_model_writes_the_same(device):
-    model = model_on(device).eval()
-    prompt = torch.tensor([[5, 9, 3], [60, 2, 2]], device=device)
-    plain = generate(model, prompt, 40, temperature=0, cache=False)  # beyond the context as well
-    for other in (model, by_columns(model)):
-        assert torch.equal(generate(other, prompt, 40, temperature=0), plain)

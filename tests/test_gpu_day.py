@@ -237,6 +237,52 @@ def test_the_step_part_compares_the_same_training(modules, tmp_path):
     assert ours["tokens_per_s"] > 0 and ours["mfu"] is None and ours["memory_gb"] is None
 
 
+def test_a_step_that_does_not_fit_is_compared_with_fewer_sequences(modules, tmp_path, monkeypatch):
+    import torch
+
+    step, sizes = modules("step"), []
+
+    def compare(job, preset, compiles):
+        sizes.append(preset.batch_size)
+        if preset.batch_size > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        job.keep(sequences=preset.batch_size)
+
+    monkeypatch.setattr(step, "compare", compare)
+    job = modules("job").Job("step", tmp_path, tmp_path, "cpu", True, time.monotonic() + 60)
+    step.measure(job)
+    log = json.loads(job.file.read_text(encoding="utf-8"))
+    assert sizes == [4, 2, 1] and log["sequences"] == 1
+    assert log["notes"][0] == "4 sequences do not fit into this GPU's memory"
+
+
+def test_where_nothing_can_be_compiled_the_step_is_taken_without_and_says_so(
+    modules, tmp_path, monkeypatch
+):
+    step, asked = modules("step"), []
+
+    def no_compiler(model, **how):
+        asked.append(model)
+
+        def fails(*batch, **named):
+            raise RuntimeError("Failed to find C compiler\nplease set CC")
+
+        return fails
+
+    monkeypatch.setattr(step.torch, "compile", no_compiler)
+    monkeypatch.setattr(step, "FULL", step.TINY)
+    monkeypatch.setattr(step, "VOCABULARY", step.TINY_VOCABULARY)
+    scratch = tmp_path / "scratch"
+    job = modules("job").Job("step", tmp_path, scratch, "cpu", True, time.monotonic() + 99)
+    modules("text").shards(job)  # small ones
+    job.tiny = False
+    step.measure(job)
+    log = json.loads(job.file.read_text(encoding="utf-8"))
+    assert len(asked) == 2 + step.TINY.n_layer, "ours, theirs as a whole, and each of its blocks"
+    assert log["ours"]["way"] == log["theirs"]["way"] == "not compiled" and len(log["notes"]) == 3
+    assert log["notes"][0].endswith("RuntimeError: Failed to find C compiler")
+
+
 def test_the_ladder_part_keeps_the_order_and_says_what_it_had_no_time_for(modules, tmp_path):
     ladder = modules("ladder")
     log = carried_out(modules, "ladder", tmp_path)
@@ -546,4 +592,32 @@ def test_what_is_compiled_ahead_is_what_the_parts_compile(modules):
     left_out = [rung.name for place, rung in enumerate(rungs)
                 if rung.compile and place not in warm.LADDER]  # fmt: skip
     assert left_out == ["AdamW in one kernel"]  # the optimizer is not compiled: the same graph
-    assert warm.TASKS[:4] == ("step:ours", "step:whole", "step:blocks", "generate:theirs")
+    known = {"step:ours", "step:whole", "generate:theirs"}
+    assert set(warm.TASKS) == known | {f"ladder:{place}" for place in warm.LADDER}
+
+
+def test_what_is_compiled_ahead_shares_the_memory(modules, monkeypatch, tmp_path):
+    import torch
+
+    warm, running, most = modules("warm"), {}, []
+
+    class Process:
+        returncode = 0
+
+        def __init__(self, words, **how):
+            running[words[2]], self.task, self.asked = self, words[2], 0
+            most.append(sum(warm.TASKS[task] for task in running))
+
+        def poll(self):
+            self.asked += 1
+            if self.asked < 3:
+                return None
+            return running.pop(self.task, None) and 0
+
+    sized = type("Properties", (), {"total_memory": 80e9})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: sized)
+    monkeypatch.setattr(warm.subprocess, "Popen", Process)
+    monkeypatch.setattr(warm.time, "sleep", lambda seconds: None)
+    job = modules("job").Job("warm", tmp_path, tmp_path, "cuda", False, time.monotonic() + 60)
+    warm.measure(job)
+    assert len(most) == len(warm.TASKS) and 30 < max(most) <= 64 and not running
