@@ -184,7 +184,13 @@ def compare(job: Job, preset: Preset, compiles: bool) -> None:
         ways = [(name, lambda how=how: their_step(copy(), preset, how))]
         if compiles:
             ways.append(("not compiled", lambda: their_step(copy(), preset, "no")))
-        theirs = timed_alone(first_that_works(ways, some, device, notes), some, device)
+        try:
+            theirs = timed_alone(first_that_works(ways, some, device, notes), some, device)
+        except torch.OutOfMemoryError:
+            if not tried:
+                raise  # with fewer sequences, then
+            notes.append(f"{name}: it does not fit into this GPU's memory")
+            continue
         tried.append({})
         for ratio in in_turn(ours, theirs, endless, device, lambda: job.left() < 4):
             both = {"ours": ours.report(*known), "theirs": theirs.report(*known)}
