@@ -1,7 +1,7 @@
 # Each goal is one line that calls a real tool; tools/steps.py says what the steps are.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
-.PHONY: book test check serve measure setup student export results report solved oldest newest processors online
+.PHONY: book test check serve measure setup sync student export results report solved oldest newest processors online
 
 book:       ; @$(PYTHON) tools/steps.py book       # set up, execute every notebook, build the site
 test:       ; @$(PYTHON) tools/steps.py test       # everything, from setup to verdict
@@ -10,6 +10,7 @@ serve:      ; @$(PYTHON) tools/steps.py serve      # read the built book on loca
 measure:    ; @$(PYTHON) tools/steps.py measure    # accept the last build's measurements
 setup:      ; @$(PYTHON) tools/steps.py setup      # only the environment
 
+sync:       ; @$(PYTHON) tools/steps.py sync       # the package's code, stubs and solutions, into the notebooks
 student:    ; @$(PYTHON) tools/steps.py student    # the notebooks without solutions, for a class
 export:     ; @$(PYTHON) tools/steps.py export     # the last notebook's cells, as launch/train_gpt2.py
 results:    ; @$(PYTHON) tools/steps.py results    # the tables of the results page, from results/

@@ -8,6 +8,7 @@ Needs nothing but Python 3.11: the first step makes the environment that the oth
     python3 tools/steps.py measure     accept what the last build measured
     python3 tools/steps.py serve       show the built site on localhost
     python3 tools/steps.py student     write the notebooks without their solutions
+    python3 tools/steps.py sync        write into the notebooks what the package has
     python3 tools/steps.py export      write launch/train_gpt2.py from the last notebook
     python3 tools/steps.py results     write into pages and notebooks what the logs say
     python3 tools/steps.py report      show how the chapters read: sentences, words, counts
@@ -144,6 +145,15 @@ def style() -> None:
 
 def imports() -> None:
     run("imports", str(VENV / "bin" / "lint-imports"), "--config", "pyproject.toml", "--no-cache")
+
+
+def sync() -> None:
+    """Write finished code, stubs and solutions into the notebooks."""
+    python("sync", "tools/sync.py")
+
+
+def in_sync() -> None:
+    python("sync", "tools/sync.py", "--check")
 
 
 def quick() -> None:
@@ -328,10 +338,11 @@ def serve() -> None:
 GOALS = {
     "setup": [setup],
     "book": [setup, results, site, where_to_open],
-    "check": [setup, style, imports, quick],
-    "test": [setup, clouds, style, imports, unit_and_site, notebooks, fresh, browser],
+    "check": [setup, style, imports, in_sync, quick],
+    "test": [setup, clouds, style, imports, in_sync, unit_and_site, notebooks, fresh, browser],
     "measure": [accept],
     "serve": [serve],
+    "sync": [setup, sync],
     "student": [student],
     "solved": [setup, solved],
     "export": [export],

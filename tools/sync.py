@@ -1,0 +1,139 @@
+"""Write into the notebooks what must be equal elsewhere: finished code, stubs and solutions.
+
+    python tools/sync.py            writes; says what changed
+    python tools/sync.py --check    writes nothing; ends with 1 if something would change
+
+The package is the truth. A cell tagged `src:MODULE` shows definitions of that module as they stand
+there; a public one that no cell shows yet, and no list excuses, gets a cell behind the one that
+shows its neighbour above. `exercise:NN.N` begins with the checkers' stub, and the last fold of
+`solution:NN.N` holds their solution.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from drift import not_shown, plan
+from drift.definitions import Definition, definitions
+from drift.exercises import PYTHON_BLOCK, known_exercises
+from drift.reading import Cell, Notebook, load_notebook, python
+from drift.same_code import shown, source_of
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECK_CALL = re.compile(r"\n+check\([^\n]*\)\n?\Z")
+
+
+def with_source(cell: Cell, source: dict[str, Definition]) -> str:
+    """The cell with every definition as its module has it; its own words around them stay."""
+    text = cell.source
+    for old in definitions(text, python(cell)):
+        if old.name in source:
+            text = text.replace(old.text, source[old.name].text, 1)
+    return text
+
+
+def with_stub(cell: Cell, stub: str) -> str:
+    """The stub, and the call of `check` that stands below it."""
+    call = CHECK_CALL.search(cell.source)
+    return stub.strip("\n") + call[0] if call else cell.source
+
+
+def with_solution(cell: Cell, solution: str) -> str:
+    """The last block of code in the last fold, replaced by the solution."""
+    start = cell.source.rfind("<details")
+    blocks = list(PYTHON_BLOCK.finditer(cell.source, max(start, 0)))
+    if start < 0 or not blocks:
+        return cell.source
+    first, last = blocks[-1].span(1)
+    return cell.source[:first] + solution.strip("\n") + "\n" + cell.source[last:]
+
+
+def synced(root: Path, cell: Cell) -> str:
+    """What the cell should say."""
+    if module := cell.tagged("src:"):
+        return with_source(cell, source_of(root, module))
+    for prefix, write, part in (
+        ("exercise:", with_stub, "stub"),
+        ("solution:", with_solution, "solution_source"),
+    ):
+        known = known_exercises().get(cell.tagged(prefix) or "")
+        if known is not None:
+            return write(cell, getattr(known, part))
+    return cell.source
+
+
+def unshown(root: Path, chapter: str) -> list[tuple[str, Definition, str]]:
+    """Public definitions that no cell shows: module, definition, the name that stands above it."""
+    found = []
+    for module in plan.CHAPTERS[chapter][1]:
+        seen, above = shown(root, module).keys(), ""
+        excused = not_shown.NOT_SHOWN.get(module, {}).keys()
+        for name, definition in source_of(root, module).items():
+            public = not name.startswith("_")
+            if public and name not in seen | excused:
+                found.append((module, definition, above))
+            if name in seen or (public and name not in excused):
+                above = name
+    return found
+
+
+def new_cells(root: Path, notebook: Notebook) -> list[str]:
+    """Give each definition that nobody shows a cell, in `notebook.raw`; return what was done."""
+    said = []
+    for module, definition, above in unshown(root, notebook.chapter):
+        place = next(
+            (
+                place
+                for place, cell in enumerate(notebook.raw["cells"])
+                if f"src:{module}" in cell["metadata"].get("tags", ())
+                and above in (d.name for d in definitions("".join(cell["source"])))
+            ),
+            None,
+        )
+        if place is None:
+            continue  # another chapter shows its neighbour, or it is the first of its module
+        cell = {"cell_type": "code", "execution_count": None}
+        cell |= {"id": f"c{notebook.chapter}-{definition.name}".replace("_", "-")[:64]}
+        cell |= {"metadata": {"tags": [f"src:{module}"]}, "outputs": []}
+        cell |= {"source": definition.text.splitlines(keepends=True)}
+        notebook.raw["cells"].insert(place + 1, cell)
+        said.append(f"{notebook.file}: a new cell shows {module}.{definition.name}")
+    return said
+
+
+def sync(root: Path, *, write: bool) -> list[str]:
+    """Bring all notebooks up to date; return one line for each cell that was not."""
+    said = []
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        notebook = load_notebook(root, path)
+        before = len(said)
+        for cell, raw in zip(notebook.cells, notebook.raw["cells"], strict=True):
+            if (text := synced(root, cell)) != cell.source:
+                raw["source"] = text.splitlines(keepends=True)
+                said.append(f"{cell.where}: {', '.join(cell.tags)}")
+        said += new_cells(root, notebook)
+        if write and len(said) > before:
+            text = json.dumps(notebook.raw, indent=1, ensure_ascii=False)
+            path.write_text(text + "\n", encoding="utf-8")
+    return said
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--check", action="store_true", help="write nothing, only complain")
+    asked = parser.parse_args()
+    said = sync(ROOT, write=not asked.check)
+    print("\n".join(said) if said else "every notebook shows what the package has")
+    if said and asked.check:
+        print("✗ bring them up to date with: make sync", file=sys.stderr)
+    return int(bool(said) and asked.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
