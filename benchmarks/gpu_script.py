@@ -66,13 +66,14 @@ class Script:
         self.process.wait()
 
     def reason(self) -> str:
-        """Why it ended, in its own words."""
+        """Why it ended, in its own words: a sentence first, then what it said last."""
         try:
             status = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             status = {}
-        said = self.said.read_text(encoding="utf-8", errors="replace")
-        return status.get("reason") or last_lines(said)
+        said = last_lines(self.said.read_text(encoding="utf-8", errors="replace"))
+        last = said.rpartition("\n")[2]
+        return f"{status.get('reason') or last}\n{said}"
 
 
 def of_steps(rows: list[dict]) -> list[dict]:
@@ -183,14 +184,18 @@ def measure(job: Job) -> None:
             halved = less_memory(options) if "lower --micro-batch" in str(error) else None
             if halved:
                 options = halved
-                notes.append(f"with less at a time, because {error}")
+                notes.append(f"with less at a time, because {first_line(error)}")
             elif "--no-compile" not in options and without_compiler(str(error)):
                 options = [*options, "--no-compile"]
-                notes.append(f"without torch.compile, because {error}")
+                notes.append(f"without torch.compile, because {first_line(error)}")
             else:
                 raise
             job.log = {}
             job.keep(preset=PRESET, options=options, text=text, notes=notes)
+
+
+def first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def less_memory(options: list[str]) -> list[str] | None:

@@ -75,6 +75,9 @@ def their_step(model: GPT, preset: Preset, compiled: str) -> Step:
     """The same by transformers; `compiled` is "whole", "blocks" or "no"."""
     device = next(model.parameters()).device
     theirs = their_model(preset, model).to(device)
+    theirs.loss_type = (
+        "ForCausalLM"  # the one it takes; unnamed, it warns, and compiling breaks off
+    )
     groups = param_groups(theirs, preset.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=preset.max_lr, betas=BETAS, fused=True)
     forward = torch.compile(theirs) if compiled == "whole" else theirs
