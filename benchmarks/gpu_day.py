@@ -238,7 +238,8 @@ def main(words: list[str] | None = None) -> int:
         pack()
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, asked_to_end)
+        if signal.getsignal(number) != signal.SIG_IGN:  # `nohup` asks for that
+            signal.signal(number, asked_to_end)
     args.ends = time.monotonic() + args.deadline
     args.device, name = device_here(args.device)
     full = args.device == "cuda" and not args.tiny
