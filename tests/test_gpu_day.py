@@ -226,6 +226,7 @@ def nothing_changed(monkeypatch):
     assets.ASSETS.update(addresses)
 
 
+@pytest.mark.slow
 def test_the_step_part_compares_the_same_training(modules, tmp_path):
     log = carried_out(modules, "step", tmp_path)
     ours, theirs = log["ours"], log["theirs"]
@@ -256,6 +257,7 @@ def test_a_step_that_does_not_fit_is_compared_with_fewer_sequences(modules, tmp_
     assert log["notes"][0] == "4 sequences do not fit into this GPU's memory"
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_compiled_the_step_is_taken_without_and_says_so(
     modules, tmp_path, monkeypatch
 ):
@@ -283,6 +285,7 @@ def test_where_nothing_can_be_compiled_the_step_is_taken_without_and_says_so(
     assert log["notes"][0].endswith("RuntimeError: Failed to find C compiler")
 
 
+@pytest.mark.slow
 def test_the_ladder_part_keeps_the_order_and_says_what_it_had_no_time_for(modules, tmp_path):
     ladder = modules("ladder")
     log = carried_out(modules, "ladder", tmp_path)
@@ -390,6 +393,21 @@ def test_the_script_part_kills_and_resumes_what_people_launch(modules, tmp_path)
     assert log["gap_of_repeated_steps"] in (None, 0.0)  # on a CPU the same bits
     assert [row["step"] for row in log["val"]] == [0, 16]
     assert log["text"]["tokens"] > 10_000
+
+
+def test_the_script_takes_the_options_of_the_full_day(modules):
+    """A slip in them would show on the GPU only."""
+    script = modules("script")
+    kernel = {"__name__": "launched"}
+    exec(compile(script.SCRIPT.read_text(encoding="utf-8"), "script", "exec"), kernel)
+    steps, every = script.STEPS, script.SAVE_EVERY
+    last = f"--max-steps {steps} --eval-every {steps} --save-every {every}".split()
+    for more in ([], ["--micro-batch", "32"], ["--no-compile"]):
+        words = ["--preset", script.PRESET, *script.FULL.split(), *last, *more]
+        config = kernel["configured"](kernel["parsed"](words), 50257)
+        assert config.pieces(world_size=1) == (2 if "--micro-batch" in more else 1)
+        assert config.compile is ("--no-compile" not in more)
+        assert every + script.KILL_AFTER < 2 * every < config.max_steps
 
 
 def test_what_the_script_needs_less_of_is_taken_back_step_by_step(modules):
