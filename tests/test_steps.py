@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,15 +72,60 @@ def test_the_cost_of_a_step_is_what_its_process_worked():
     assert burnt > slept >= 0
 
 
+def test_a_step_beside_others_costs_what_it_worked_and_says_its_words_at_once(capfd):
+    work = (
+        "import sys; sum(i for i in range(3_000_000)); print('done'); print('!', file=sys.stderr)"
+    )
+    with ThreadPoolExecutor(2) as two:
+        costs = list(two.map(lambda code: steps.run_aside("work", sys.executable, "-c", code),
+                             [work, "import time; time.sleep(0.2)"]))  # fmt: skip
+    assert costs[0] > costs[1] >= 0
+    assert "done" in capfd.readouterr().out
+    with pytest.raises(steps.Failed, match=r"step “work” failed \(3\)"):
+        steps.run_aside("work", sys.executable, "-c", "raise SystemExit(3)")
+
+
+def test_the_site_is_built_from_answers_in_a_copy_that_runs_nothing(monkeypatch, tmp_path):
+    root, build = tmp_path / "root", tmp_path / "root" / "_build"
+    for name, text in {
+        "_config.yml": "execute:\n  execute_notebooks: force  # afresh\n",
+        "book/index.md": "words",
+        "notebooks/00_small.ipynb": "empty",
+        "_build/executed/00_small.ipynb": "answered",
+        "_build/html/old.html": "old",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    called = []
+    monkeypatch.setattr(steps, "ROOT", root)
+    monkeypatch.setattr(steps, "BUILD", build)
+    monkeypatch.setattr(steps, "EXECUTED", build / "executed")
+    monkeypatch.setattr(steps, "run", lambda *words, **env: called.append(words))
+    steps.site_of_answers()
+    ((_, *command),) = called
+    source = Path(command[2])
+    assert "off  # afresh" in (source / "_config.yml").read_text()
+    assert (source / "notebooks" / "00_small.ipynb").read_text() == "answered"
+    assert (source / "book" / "index.md").read_text() == "words"
+    assert not (build / "html").exists() and not (source / "_build").exists()
+    assert command[-2:] == ["--path-output", str(root)]
+
+
+def set_aside(monkeypatch, tmp_path):
+    """Keep this checkout's own build out of it."""
+    for name in ("BUILD", "MEASURED", "EXECUTED"):
+        monkeypatch.setattr(steps, name, tmp_path / "_build" / name.lower())
+    monkeypatch.setattr(steps, "wheel", lambda: tmp_path / "site")
+
+
 def test_a_notebook_that_costs_too_much_fails(monkeypatch, tmp_path):
     (tmp_path / "00_dear.ipynb").write_text(json.dumps({"cells": []}))
     monkeypatch.setattr(steps, "ROOT", tmp_path)
-    monkeypatch.setattr(steps, "BUILD", tmp_path / "_build")
-    monkeypatch.setattr(steps, "wheel", lambda: tmp_path / "site")
-    monkeypatch.setattr(steps, "python", lambda *command, **env: steps.NOTEBOOK_BUDGET + 1.0)
-    with pytest.raises(steps.Failed, match=r"00_dear\.ipynb took 91 CPU-seconds of 90"):
+    set_aside(monkeypatch, tmp_path)
+    monkeypatch.setattr(steps, "run_aside", lambda *command, **env: steps.NOTEBOOK_BUDGET + 1.0)
+    with pytest.raises(steps.Failed, match=r"00_dear took 91 CPU-seconds of 90"):
         steps.notebooks(tmp_path)
-    monkeypatch.setattr(steps, "python", lambda *command, **env: 1.0)
+    monkeypatch.setattr(steps, "run_aside", lambda *command, **env: 1.0)
     steps.notebooks(tmp_path)
     monkeypatch.setattr(steps, "BOOK_BUDGET", 0.5)
     with pytest.raises(steps.Failed, match="all notebooks took"):
@@ -90,14 +136,20 @@ def test_notebooks_run_with_the_guard_and_the_wheel(monkeypatch, tmp_path):
     (tmp_path / "00_small.ipynb").write_text(json.dumps({"cells": []}))
     seen = {}
     monkeypatch.setattr(steps, "ROOT", tmp_path)
-    monkeypatch.setattr(steps, "BUILD", tmp_path / "_build")
-    monkeypatch.setattr(steps, "wheel", lambda: tmp_path / "site")
-    monkeypatch.setattr(steps, "python", lambda *words, **env: seen.update(env, words=words) or 0.0)
+    set_aside(monkeypatch, tmp_path)
+
+    def run(*words, **env):
+        seen.update(env, words=words)
+        return 0.0
+
+    monkeypatch.setattr(steps, "run_aside", run)
     steps.notebooks(tmp_path)
     guard, site = seen["PYTHONPATH"].split(":")
     assert (Path(guard) / "sitecustomize.py").is_file()
     assert site == str(tmp_path / "site")
     assert "torch" in seen["COLAB_HAS"].split(",")
+    assert seen["KEEP_OUTPUTS"] == str(steps.EXECUTED)
+    assert seen["GPT2_TUTORIAL_LEDGER"] == str(steps.MEASURED)
     copy = Path(seen["words"][-1])
     assert [path.name for path in copy.parent.iterdir()] == ["00_small.ipynb"]
 

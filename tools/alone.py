@@ -41,8 +41,12 @@ def environment(site: Path) -> dict[str, str]:
 
 
 def nbval(notebook: Path) -> list[str]:
-    """Give the command, without its python, that runs every cell of a notebook as a test."""
+    """Give the command, without its python, that runs every cell of a notebook as a test.
+
+    With `environment`; what the cells answered is in the folder KEEP_OUTPUTS afterwards.
+    """
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-q"]
     # The tests' own settings are for tests; nbval brings its own.
     clean = ["-o", "addopts=", "-o", "filterwarnings=default", "-p", "no:cacheprovider"]
+    clean += ["-p", "keep_outputs"]
     return ["-m", "pytest", *options, *clean, str(notebook)]

@@ -26,15 +26,17 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV, BUILD = ROOT / ".venv", ROOT / "_build"
-MEASURED = BUILD / "measured"
+MEASURED, EXECUTED = BUILD / "measured", BUILD / "executed"
 PORT = 8000
 PAGE_COLUMNS = "84"  # what a page shows without scrolling sideways
 NOTEBOOK_BUDGET = 90  # CPU-seconds a notebook may take at the very most
@@ -91,6 +93,21 @@ def run(step: str, *command: str, **env: str) -> float:
     if code:
         raise Failed(f"step “{step}” failed ({code}). Run it alone with:\n    {prefix}{alone}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def run_aside(step: str, *command: str, **env: str) -> float:
+    """Run one command beside others: its output comes whole, and its own CPU-seconds back."""
+    with tempfile.TemporaryFile("w+") as said:
+        child = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | ENVIRONMENT | env, stdout=said, stderr=said
+        )
+        _, status, usage = os.wait4(child.pid, 0)  # with what it started and waited for
+        child.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        print(f"\n── {step}\n{said.read()}", end="", flush=True)
+    if child.returncode:
+        raise Failed(f"step “{step}” failed ({child.returncode}): see above")
+    return usage.ru_utime + usage.ru_stime
 
 
 def python(step: str, *arguments: str, **env: str) -> float:
@@ -165,10 +182,10 @@ def unit() -> None:
 
 
 def unit_and_site() -> None:
-    """Build the site while the unit tests run: the builder keeps one core busy for minutes."""
+    """Build the site while the unit tests run: the builder keeps one core busy."""
     aside = ROOT / ".site.log"
     with aside.open("w") as log:
-        alone_there = [sys.executable, "-c", "import steps; steps.site()"]
+        alone_there = [sys.executable, "-c", "import steps; steps.site_of_answers()"]
         beside = subprocess.Popen(alone_there, cwd=ROOT / "tools", stdout=log, stderr=log)
         try:
             unit()
@@ -195,16 +212,24 @@ def wheel() -> Path:
 
 
 def notebooks(folder: Path = ROOT / "notebooks") -> None:
-    """Run every notebook as on Colab, each alone so that its cost is known."""
-    site, spent = wheel(), {}
-    for path in sorted(folder.glob("*.ipynb")):
-        name = str(path.relative_to(ROOT))
+    """Run every notebook as on Colab, two at a time; keep its answers and what it measured."""
+    site = wheel()
+
+    def cost(path: Path) -> float:
         copy = alone.copy_alone(path, BUILD / "colab" / path.stem, site)
-        command = alone.nbval(copy)
-        spent[name] = python(f"notebook {path.stem}", *command, **alone.environment(site))
-        print(f"   {name}: {spent[name]:.1f} CPU-seconds")
-        if spent[name] > NOTEBOOK_BUDGET:
-            raise Failed(f"{name} took {spent[name]:.0f} CPU-seconds of {NOTEBOOK_BUDGET}")
+        keep = {"KEEP_OUTPUTS": str(EXECUTED), "GPT2_TUTORIAL_LEDGER": str(MEASURED)}
+        command = [str(VENV / "bin" / "python"), *alone.nbval(copy)]
+        return run_aside(f"notebook {path.stem}", *command, **alone.environment(site), **keep)
+
+    shutil.rmtree(MEASURED, ignore_errors=True)
+    shutil.rmtree(EXECUTED, ignore_errors=True)
+    paths = sorted(folder.glob("*.ipynb"))
+    with ThreadPoolExecutor(2) as two:
+        spent = dict(zip([path.stem for path in paths], two.map(cost, paths), strict=True))
+    print("   CPU-seconds:", ", ".join(f"{name[:2]} {took:.0f}" for name, took in spent.items()))
+    for name, took in spent.items():
+        if took > NOTEBOOK_BUDGET:
+            raise Failed(f"notebook {name} took {took:.0f} CPU-seconds of {NOTEBOOK_BUDGET}")
     if sum(spent.values()) > BOOK_BUDGET:
         raise Failed(f"all notebooks took {sum(spent.values()):.0f} CPU-seconds of {BOOK_BUDGET}")
 
@@ -285,12 +310,30 @@ def online() -> None:
 def site() -> None:
     """Execute every notebook afresh and build the pages, warnings being errors."""
     shutil.rmtree(BUILD, ignore_errors=True)  # Sphinx repeats a warning only in a clean build
-    build = [str(VENV / "bin" / "jupyter-book"), "build", ".", "-n", "-W", "--keep-going"]
-    run("site", *build, GPT2_TUTORIAL_LEDGER=str(MEASURED))
+    run("site", *jupyter_book("."), GPT2_TUTORIAL_LEDGER=str(MEASURED))
     # Sphinx counts a page it could not run as built; the ledger shows what really ran.
     ran, there = len(list(MEASURED.glob("*.json"))), len(list((ROOT / "notebooks").glob("*.ipynb")))
     if ran != there:
         raise Failed(f"step “site” ran {ran} of {there} notebooks to their end")
+
+
+def site_of_answers() -> None:
+    """Build the pages with the answers that `notebooks` kept: nothing runs a second time."""
+    source = BUILD / "source"
+    for old in ("source", "html", ".doctrees"):
+        shutil.rmtree(BUILD / old, ignore_errors=True)
+    leave = shutil.ignore_patterns(".*", "_build", "notebooks", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=leave)
+    shutil.copytree(EXECUTED, source / "notebooks")
+    settings = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    settings = settings.replace("execute_notebooks: force", "execute_notebooks: off")
+    (source / "_config.yml").write_text(settings, encoding="utf-8")
+    run("site", *jupyter_book(str(source)), "--path-output", str(ROOT))
+
+
+def jupyter_book(source: str) -> list[str]:
+    """Give the command that builds a site, warnings being errors."""
+    return [str(VENV / "bin" / "jupyter-book"), "build", source, "-n", "-W", "--keep-going"]
 
 
 def fresh() -> None:
@@ -339,7 +382,7 @@ GOALS = {
     "setup": [setup],
     "book": [setup, results, site, where_to_open],
     "check": [setup, style, imports, in_sync, quick],
-    "test": [setup, clouds, style, imports, in_sync, unit_and_site, notebooks, fresh, browser],
+    "test": [setup, clouds, style, imports, in_sync, notebooks, unit_and_site, fresh, browser],
     "measure": [accept],
     "serve": [serve],
     "sync": [setup, sync],

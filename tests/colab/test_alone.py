@@ -95,7 +95,7 @@ def verdicts(notebook, folder, site) -> list[bool]:
     """Run a notebook as `make test` does and say of every cell whether it went well."""
     report = folder / "report.xml"
     command = [sys.executable, *alone.nbval(notebook), f"--junitxml={report}"]
-    variables = os.environ | alone.environment(site)
+    variables = os.environ | alone.environment(site) | {"KEEP_OUTPUTS": str(folder / "kept")}
     subprocess.run(command, env=variables, cwd=folder, capture_output=True, timeout=OTHERS_TIME)
     cells = ET.parse(report).getroot().iter("testcase")
     return [cell.find("failure") is None and cell.find("error") is None for cell in cells]
@@ -108,6 +108,7 @@ def test_a_real_kernel_is_guarded_and_knows_where_the_package_came_from(tmp_path
         "import yaml",
         "import zmq",
         "import os\nassert len(os.listdir()) == 1",
+        "print('said', flush=True)\nprint('aside')\n6 * 7",
     ]
     made = [
         {"id": f"c{i}", "cell_type": "code", "metadata": {}, "source": source}
@@ -120,7 +121,14 @@ def test_a_real_kernel_is_guarded_and_knows_where_the_package_came_from(tmp_path
     # No wheel was put into this folder, so the last cell must find another package, and say so.
     site = tmp_path / "site"
     copy = alone.copy_alone(tmp_path / "small.ipynb", tmp_path / "alone", site)
-    assert verdicts(copy, tmp_path, site) == [True, False, False, True, False]
+    assert verdicts(copy, tmp_path, site) == [True, False, False, True, True, False]
+    kept = json.loads((tmp_path / "kept" / "small.ipynb").read_text(encoding="utf-8"))
+    assert [cell["id"] for cell in kept["cells"]] == [cell["id"] for cell in made]
+    said, value = kept["cells"][-1]["outputs"]
+    assert "".join(said["text"]) == "said\naside\n" and said["name"] == "stdout"
+    assert value["data"]["text/plain"] == ["42"] and value["output_type"] == "execute_result"
+    assert kept["cells"][1]["outputs"][0]["ename"] == "ModuleNotFoundError"
+    assert kept["cells"][0]["outputs"] == []
 
 
 def test_a_module_that_the_notebook_has_written_itself_is_welcome(tmp_path):
