@@ -368,7 +368,7 @@ def test_the_precision_of_what_is_no_cuda(monkeypatch, device, able, gain, chose
 def test_a_torch_that_does_not_say_what_the_cpu_can(monkeypatch):
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     chosen = simple.choose_precision(torch.device("cpu"), SMALL)
-    assert chosen == (torch.float32, "nothing here computes in bfloat16")
+    assert chosen == (torch.float32, "no bfloat16 instructions are known here")
 
 
 @pytest.mark.parametrize(

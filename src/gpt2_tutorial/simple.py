@@ -143,7 +143,7 @@ def choose_precision(
     able = getattr(torch.cpu, "get_capabilities", dict)()  # not in older versions
     has_bf16 = any(able[name] for name in able if "bf16" in name)
     if device.type != "cpu" or not has_bf16:
-        return torch.float32, "nothing here computes in bfloat16"
+        return torch.float32, "no bfloat16 instructions are known here"
     seconds = race(config)
     gain = seconds[torch.float32] / seconds[torch.bfloat16]
     if gain > 1.02:  # a near tie goes to float32, which rounds less
