@@ -33,11 +33,11 @@ class Remembered(Exercise):
         self.cases = cache(super().cases)  # one seed: the very same cases
         self._outcomes: dict[tuple, tuple] = {}
 
-    def call(self, answer: Callable, case: tuple) -> Outcome:
+    def _call(self, answer: Callable, case: tuple) -> Outcome:
         """Call an answer on one case, or tell what came of it the first time."""
         key = id(answer), id(case)
         if key not in self._outcomes:  # kept beside it, so that no other takes over its id
-            self._outcomes[key] = answer, case, super().call(answer, case)
+            self._outcomes[key] = answer, case, super()._call(answer, case)
         return self._outcomes[key][-1]
 
 
@@ -110,8 +110,8 @@ def spec(exercise: Exercise) -> list[str]:
     with own_dice():
         for seed in count():
             for case in exercise.cases(seed):
-                want = exercise.call(exercise.spec, case)
-                got = exercise.call(exercise.solution, case)
+                want = exercise._call(exercise.spec, case)
+                got = exercise._call(exercise.solution, case)
                 if not alike(want, got, exercise.atol):
                     return [f"on {case} the spec gives {want.text()}, the solution {got.text()}"]
                 tried += 1

@@ -63,8 +63,8 @@ NOT_TRIED = Diagnosis("not tried", "not tried")
 def try_out(exercise: Exercise, answer: Callable, seed: int = 0) -> Trial:
     """Call the spec and the answer on every case of one seed."""
     cases = exercise.cases(seed)
-    expected = [exercise.call(exercise.spec, case) for case in cases]
-    return Trial(exercise, cases, expected, [exercise.call(answer, case) for case in cases])
+    expected = [exercise._call(exercise.spec, case) for case in cases]
+    return Trial(exercise, cases, expected, [exercise._call(answer, case) for case in cases])
 
 
 def diagnose_function(exercise: Exercise, answer: object, seed: int = 0) -> tuple:
@@ -103,7 +103,7 @@ def behaves_like(trial: Trial, mutant: Mutant, wrong: list[int]) -> bool:
     exercise, proven_wrong = trial.exercise, False
     order = [*wrong, *(i for i in range(len(trial.cases)) if i not in wrong)]
     for i in order:
-        made, got, want = exercise.call(mutant.answer, trial.cases[i]), *_pair(trial, i)
+        made, got, want = exercise._call(mutant.answer, trial.cases[i]), *_pair(trial, i)
         if not alike(made, got, exercise.atol, strict=True) or made.changed != got.changed:
             return False
         as_asked = alike(want, made, exercise.atol) and made.changed == want.changed

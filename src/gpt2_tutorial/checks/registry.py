@@ -87,7 +87,7 @@ class Exercise:
         made = self.inputs(random.Random(seed))
         return [case if isinstance(case, tuple) else (case,) for case in made]
 
-    def call(self, answer: Callable, case: tuple) -> Outcome:
+    def _call(self, answer: Callable, case: tuple) -> Outcome:
         """Call an answer on one case, and look at it as this exercise does."""
         return call(answer, case, self.observe)
 
