@@ -116,6 +116,7 @@ def set_aside(monkeypatch, tmp_path):
     for name in ("BUILD", "MEASURED", "EXECUTED"):
         monkeypatch.setattr(steps, name, tmp_path / "_build" / name.lower())
     monkeypatch.setattr(steps, "wheel", lambda: tmp_path / "site")
+    monkeypatch.setattr(steps, "yardstick", lambda: steps.YARDSTICK / 2)  # a fast machine
 
 
 def test_a_notebook_that_costs_too_much_fails(monkeypatch, tmp_path):
@@ -128,8 +129,25 @@ def test_a_notebook_that_costs_too_much_fails(monkeypatch, tmp_path):
     monkeypatch.setattr(steps, "run_aside", lambda *command, **env: 1.0)
     steps.notebooks(tmp_path)
     monkeypatch.setattr(steps, "BOOK_BUDGET", 0.5)
-    with pytest.raises(steps.Failed, match="all notebooks took"):
+    with pytest.raises(steps.Failed, match="all notebooks took 1 CPU-seconds of 0"):
         steps.notebooks(tmp_path)
+
+
+def test_a_slow_processor_gets_more_for_the_notebooks_and_a_fast_one_no_less(monkeypatch, tmp_path):
+    (tmp_path / "00_dear.ipynb").write_text(json.dumps({"cells": []}))
+    monkeypatch.setattr(steps, "ROOT", tmp_path)
+    set_aside(monkeypatch, tmp_path)
+    monkeypatch.setattr(steps, "run_aside", lambda *command, **env: 100.0)
+    monkeypatch.setattr(steps, "yardstick", lambda: 1.2 * steps.YARDSTICK)
+    steps.notebooks(tmp_path)
+    monkeypatch.setattr(steps, "yardstick", lambda: 1.1 * steps.YARDSTICK)
+    with pytest.raises(steps.Failed, match="took 100 CPU-seconds of 99"):
+        steps.notebooks(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_yardstick_is_a_number_of_seconds():
+    assert 0.1 < steps.yardstick() < 60
 
 
 def test_notebooks_run_with_the_guard_and_the_wheel(monkeypatch, tmp_path):

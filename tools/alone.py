@@ -35,6 +35,7 @@ def environment(site: Path) -> dict[str, str]:
     """Give the variables that put the wheel first and everything that Colab lacks out of reach."""
     plan = runpy.run_path(str(ROOT / "tests" / "drift" / "plan.py"))
     return {
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONPATH": os.pathsep.join([str(GUARD), str(site)]),
         "COLAB_HAS": ",".join(plan["COLAB_HAS"]),
     }
@@ -48,5 +49,5 @@ def nbval(notebook: Path) -> list[str]:
     options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=120", "-q"]
     # The tests' own settings are for tests; nbval brings its own.
     clean = ["-o", "addopts=", "-o", "filterwarnings=default", "-p", "no:cacheprovider"]
-    clean += ["-p", "keep_outputs"]
+    clean += ["-p", "keep_outputs", "-p", "nbval.plugin"]  # these two, and no other plugin
     return ["-m", "pytest", *options, *clean, str(notebook)]

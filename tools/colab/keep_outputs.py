@@ -4,10 +4,16 @@ nbval hands out no hook for this; a cell of its keeps the answers until the sess
 """
 
 import os
+import sys
 from pathlib import Path
 
-import nbformat
 import pytest
+
+# nbformat brings jsonschema, which compiles a grammar of web addresses when it can: half of what a
+# small notebook's process would cost, and no notebook has such an address to check.
+sys.modules["rfc3987_syntax"] = None
+
+import nbformat  # noqa: E402
 
 
 @pytest.hookimpl(trylast=True)
