@@ -159,16 +159,18 @@ def race(config: GPTConfig) -> dict[torch.dtype, float]:
     2
     """
     times = {torch.float32: [], torch.bfloat16: []}
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():  # no dice are lost
-        block, x = Block(config), torch.ones(1, config.block_size, config.n_embd)
-        for _ in range(4):  # in turn: the machine may be busy with something else
+    # The dice lie afterwards as before: of the weights, and of dropout.
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        x = torch.ones(1, config.block_size, config.n_embd)  # (B, T, C)
+        block = Block(config)
+        for _ in range(4):  # in turn: the machine may be busy meanwhile
             for precision, taken in times.items():
                 start = time.perf_counter()
                 with mixed("cpu", precision):
                     y = block(x)
                 y.sum().backward()
                 taken.append(time.perf_counter() - start)
-    # The first of each warms up. Noise only adds time, so the least is the truest.
+    # The first of each warms up. Noise only adds time: the least is the truest.
     return {precision: min(taken[1:]) for precision, taken in times.items()}
 
 
