@@ -29,8 +29,8 @@ from gpu_text import shards
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gpt2_tutorial.gpt import GPT, GPTConfig
-from gpt2_tutorial.ops.progress import peak_of
 from gpt2_tutorial.optim import AdamW, param_groups
+from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.step import (
     ChunkedLoss,

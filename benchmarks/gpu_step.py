@@ -20,8 +20,8 @@ from gpu_text import shards
 from train_step import their_model
 
 from gpt2_tutorial.gpt import GPT
-from gpt2_tutorial.ops.progress import peak_of
 from gpt2_tutorial.optim import param_groups
+from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.simple import Preset
 from gpt2_tutorial.step import LossModel, choose_precision, flops_per_token, train_step

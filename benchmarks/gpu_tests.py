@@ -7,7 +7,7 @@ import os
 import pytest
 from gpu_job import ROOT, Job
 
-FILE = "tests/test_cuda.py"
+FILE = "tests/benchmarks/test_cuda.py"
 LONG = "asked_to_stop"  # starts the script twice, as the next part does; left out when tiny
 # What the project asks of pytest elsewhere needs packages that are not there; other versions of
 # torch may warn of other things, and a warning is no failure here.

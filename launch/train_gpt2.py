@@ -16,18 +16,18 @@ import torch
 
 from gpt2_tutorial.distributed import setup, teardown
 from gpt2_tutorial.gpt import GPT
-from gpt2_tutorial.ops import ending
-from gpt2_tutorial.ops.export import write_model
-from gpt2_tutorial.ops.fsdp import kind_of, whole
-from gpt2_tutorial.ops.machines import share_newest
-from gpt2_tutorial.ops.models import tokenizer_of_shards
-from gpt2_tutorial.ops.options import real
-from gpt2_tutorial.ops.progress import Progress, tell
-from gpt2_tutorial.ops.run_folder import RunFolder
-from gpt2_tutorial.ops.signals import Stop
-from gpt2_tutorial.ops.together import all_do, first_does
-from gpt2_tutorial.ops.trackers import TRACKERS, tracker
-from gpt2_tutorial.ops.watch import Watch, items_of
+from gpt2_tutorial.runs import ending
+from gpt2_tutorial.commands.export import write_model
+from gpt2_tutorial.runs.fsdp import kind_of, whole
+from gpt2_tutorial.runs.machines import share_newest
+from gpt2_tutorial.runs.models import tokenizer_of_shards
+from gpt2_tutorial.commands.options import real
+from gpt2_tutorial.runs.progress import Progress, tell
+from gpt2_tutorial.runs.run_folder import RunFolder
+from gpt2_tutorial.runs.signals import Stop
+from gpt2_tutorial.runs.together import all_do, first_does
+from gpt2_tutorial.runs.trackers import TRACKERS, tracker
+from gpt2_tutorial.runs.watch import Watch, items_of
 from gpt2_tutorial.shards import ShardLoader, write_shards
 from gpt2_tutorial.text import CharTokenizer, load_shakespeare
 from gpt2_tutorial.train import ALONE, PRESETS, TrainConfig, fit

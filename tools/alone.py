@@ -33,7 +33,7 @@ def copy_alone(notebook: Path, folder: Path, site: Path) -> Path:
 
 def environment(site: Path) -> dict[str, str]:
     """Give the variables that put the wheel first and everything that Colab lacks out of reach."""
-    plan = runpy.run_path(str(ROOT / "tests" / "drift" / "plan.py"))
+    plan = runpy.run_path(str(ROOT / "tools" / "drift" / "plan.py"))
     return {
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONPATH": os.pathsep.join([str(GUARD), str(site)]),

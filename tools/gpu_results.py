@@ -7,10 +7,10 @@ list of `missing` says that something has not been measured.
 from collections.abc import Callable
 from pathlib import Path
 
-from logs import Log, chapter, derived, table
-
+from gpt2_tutorial.commands.plan import PRESETS, plan
 from gpt2_tutorial.ledger import gpu_log
-from gpt2_tutorial.ops.plan import MACHINES, PRESETS, plan
+from gpt2_tutorial.runs.hardware import MACHINES
+from logs import Log, chapter, derived, table
 
 SCRIPT, STEP, LADDER = "gpu_script", "gpu_step", "gpu_ladder"
 TESTS, SIMPLE, GENERATE = "gpu_tests", "gpu_simple", "gpu_generate"

@@ -71,19 +71,12 @@ PROCESSORS = {
 }
 SAME_EVERYWHERE = (  # what no rounding reaches; faults take long and compare a run with itself
     "tests/book",
-    "tests/colab",
-    "tests/test_assets.py",
-    "tests/test_bpe.py",
-    "tests/test_bpe_tiktoken.py",
-    "tests/test_drift.py",
-    "tests/test_drift_catches.py",
-    "tests/test_faults.py",
-    "tests/test_launch_files.py",
-    "tests/test_launcher.py",
-    "tests/test_online.py",
-    "tests/test_prepare.py",
-    "tests/test_student.py",
-    "tests/test_style_report.py",
+    "tests/code/test_assets.py",
+    "tests/code/test_bpe.py",
+    "tests/code/test_bpe_tiktoken.py",
+    "tests/commands/test_prepare.py",
+    "tests/launch",
+    "tests/tools",
 )
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "nbval", "jupytext", "pyyaml")
 

@@ -13,10 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
 import readability as counters
-
 from drift import glossary_order
 from drift.prose import FENCE, HEADING, SUMMARY, blank, closes, prose
 from drift.reading import Cell, Notebook, notebooks, pages

@@ -17,8 +17,6 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
 from drift import not_shown, plan
 from drift.definitions import Definition, definitions
 from drift.exercises import PYTHON_BLOCK, known_exercises

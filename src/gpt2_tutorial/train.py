@@ -119,7 +119,7 @@ def _uneven(config: TrainConfig, world_size: int) -> str:
     )
 
 
-PRESETS = {  # one per machine; ops/plan.py tells what each takes and costs
+PRESETS = {  # one per machine; commands/plan.py tells what each takes and costs
     "cpu": TrainConfig(  # the shape of nanoGPT's quick start without a GPU
         block_size=64,
         vocab_size=65,

@@ -22,10 +22,10 @@ import pytest
 import yaml
 from serving import ROOT
 
-from gpt2_tutorial import cli
-from gpt2_tutorial.ops.doctor import causes
-from gpt2_tutorial.ops.plan import MACHINES, PRICES_SEEN
-from gpt2_tutorial.ops.run_folder import STOPPED, WORDS, RunFolder
+from gpt2_tutorial.commands import cli
+from gpt2_tutorial.commands.doctor import causes
+from gpt2_tutorial.runs.hardware import MACHINES, PRICES_SEEN
+from gpt2_tutorial.runs.run_folder import STOPPED, WORDS, RunFolder
 from terminal import as_in_a_terminal
 
 as_in_a_terminal()

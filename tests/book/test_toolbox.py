@@ -12,10 +12,11 @@ import pytest
 import torch
 from serving import ROOT
 
-from gpt2_tutorial import assets, cli
+from gpt2_tutorial import assets
+from gpt2_tutorial.commands import cli
 from gpt2_tutorial.gpt import GPT, GPTConfig
-from gpt2_tutorial.ops.run_folder import RunFolder
 from gpt2_tutorial.pretrained import save_gpt2
+from gpt2_tutorial.runs.run_folder import RunFolder
 from gpt2_tutorial.train import PRESETS
 
 PAGE = (ROOT / "book" / "toolbox.md").read_text(encoding="utf-8")

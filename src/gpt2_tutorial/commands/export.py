@@ -1,0 +1,101 @@
+"""Write a model into a folder that other programs read.
+
+The folder holds config.json, model.safetensors and the tokenizer's files, as transformers,
+llama.cpp's converter and vLLM want to find them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpt2_tutorial.commands.options import add_model
+
+if TYPE_CHECKING:
+    from gpt2_tutorial.bpe import BPETokenizer
+    from gpt2_tutorial.gpt import GPT
+    from gpt2_tutorial.text import CharTokenizer
+
+DTYPES = ("float16", "bfloat16", "float32")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what can be asked for."""
+    add_model(parser)
+    add = parser.add_argument
+    add(
+        "--to",
+        required=True,
+        metavar="FOLDER",
+        help="where to write; the folder is made, or must be empty (required)",
+    )
+    add(
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="the numbers in the file: 2 bytes each with float16 and bfloat16, which round, or 4 "
+        "(default: float32)",
+    )
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Write the folder and say what is in it."""
+    import torch
+
+    from gpt2_tutorial.runs.models import open_model
+
+    folder = Path(asked.to)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already and not empty: name a new folder")
+    model, tokenizer = open_model(asked.model, "cpu")
+    write_model(model, tokenizer, folder, dtype=getattr(torch, asked.dtype))
+    for file in sorted(folder.iterdir()):
+        print(f"{file.stat().st_size:>13,} bytes  {file}")
+
+
+def write_model(
+    model: GPT, tokenizer: CharTokenizer | BPETokenizer, folder: str | Path, **how: Any
+) -> None:
+    """Write a model and the tokenizer that belongs to it; `how` goes to `save_gpt2`.
+
+    >>> import tempfile
+    >>> from gpt2_tutorial.gpt import GPT, GPTConfig
+    >>> from gpt2_tutorial.text import CharTokenizer
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_model(GPT(GPTConfig(8, 2, 1, 1, 12)), CharTokenizer("ab"), folder)
+    >>> sorted(file.name for file in folder.iterdir())
+    ['characters.json', 'config.json', 'model.safetensors']
+    """
+    from gpt2_tutorial.pretrained import save_gpt2
+
+    save_gpt2(model, folder, **how)
+    for name, text in tokenizer_files(tokenizer, model.config.block_size).items():
+        (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def tokenizer_files(tokenizer: CharTokenizer | BPETokenizer, block_size: int) -> dict[str, str]:
+    """Return the content of every file that makes up a tokenizer.
+
+    >>> from gpt2_tutorial.text import CharTokenizer
+    >>> tokenizer_files(CharTokenizer("abba"), 8)
+    {'characters.json': '["a", "b"]'}
+    """
+    from gpt2_tutorial.bpe import spelled_vocabulary, to_hugging_face
+    from gpt2_tutorial.text import CharTokenizer
+
+    if isinstance(tokenizer, CharTokenizer):
+        return {"characters.json": json.dumps(tokenizer.characters, ensure_ascii=False)}
+    vocabulary = spelled_vocabulary(tokenizer)
+    word = list(vocabulary)
+    merges = [f"{word[left]} {word[right]}" for left, right in tokenizer.merges]
+    (end,) = tokenizer.special_tokens
+    known = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": block_size}
+    known |= {"add_prefix_space": False, "bos_token": end, "eos_token": end, "unk_token": end}
+    return {
+        "tokenizer.json": to_hugging_face(tokenizer),
+        "tokenizer_config.json": json.dumps(known, indent=2),
+        "vocab.json": json.dumps(vocabulary, ensure_ascii=False),
+        "merges.txt": "\n".join(["#version: 0.2", *merges, ""]),
+    }

@@ -1,1 +1,0 @@
-"""What the command `gpt2` does: one module for each of its words, none of them taught."""

@@ -1,0 +1,103 @@
+"""How a run ends: each error that can be explained, as a code and a sentence, said once."""
+
+import contextlib
+import errno
+import sys
+import time
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+
+from gpt2_tutorial.checkpoint import CheckpointError
+from gpt2_tutorial.distributed import Ranks
+from gpt2_tutorial.runs import run_folder
+from gpt2_tutorial.runs.run_folder import RunFolder
+from gpt2_tutorial.runs.sentence import sentence
+from gpt2_tutorial.runs.together import FailedElsewhere
+from gpt2_tutorial.shards import ShardError
+from gpt2_tutorial.step import NonFiniteError
+from gpt2_tutorial.train import Outcome
+
+# What went wrong → what a launcher is told: try again, or do not (launch/run.sh).
+CODES: dict[type[Exception], int] = {
+    FailedElsewhere: run_folder.LOST,
+    ShardError: run_folder.BAD_DATA,
+    CheckpointError: run_folder.NO_DISK,
+    run_folder.FolderError: run_folder.NO_DISK,
+    NonFiniteError: run_folder.NON_FINITE,
+    torch.OutOfMemoryError: run_folder.BAD_CONFIG,
+    ValueError: run_folder.BAD_CONFIG,
+    OSError: run_folder.NO_DISK,
+}
+OF_STATE = {
+    "done": run_folder.DONE,
+    "stopped": run_folder.STOPPED,
+    "failed": run_folder.NON_FINITE,
+}
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+GONE = "another process of this run has ended: see what it said, if it could"
+NO_COMPILER = "torch.compile fails here ({}): install a C++ compiler, or take --no-compile"
+
+
+class Ending(NamedTuple):
+    """What a launcher is told, what a person is told, and after how many steps."""
+
+    code: int
+    reason: str
+    step: int = -1
+    together: bool = False  # all processes ended here, or this one alone
+
+
+def of_outcome(outcome: Outcome) -> Ending:
+    """Return the ending of a run that all processes have left together.
+
+    >>> of_outcome(Outcome("stopped", 7, 4.2, "asked to stop")).code
+    75
+    """
+    return Ending(OF_STATE[outcome.state], outcome.reason, outcome.step, together=True)
+
+
+def of_error(error: Exception) -> Ending:
+    """Return the ending that an error means; one that nobody foresaw is raised again.
+
+    >>> of_error(ValueError("micro_batch must be at least 1, not 0"))[:2]
+    (78, 'micro_batch must be at least 1, not 0')
+    """
+    cause = error.__context__  # a system's word that our modules put better
+    if isinstance(cause, OSError) and (isinstance(error, ValueError) or cause.errno in DISK):
+        return Ending(run_folder.NO_DISK, str(error))
+    for kind, code in CODES.items():
+        if isinstance(error, kind):
+            return Ending(code, _sentence(error))
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return Ending(run_folder.BAD_CONFIG, NO_COMPILER.format(str(error).split("\n")[0]))
+    if isinstance(error, dist.DistError) or "gloo" in str(error):  # gloo's has no name of its own
+        return Ending(run_folder.LOST, GONE)
+    raise error
+
+
+def say(ending: Ending, ranks: Ranks, folder: RunFolder | None) -> None:
+    """Tell it once, by whoever knows why: rank 0, or the rank that failed alone.
+
+    `folder` is None as long as it is not this run's: rank 0 must have called `begin()`.
+    """
+    if not ranks.is_first:
+        if folder is None or ending.together or ending.code == run_folder.LOST:
+            return
+        time.sleep(1)  # what is wrong for all has been said by rank 0 by now
+        if "code" in folder.status():
+            return
+    who = "" if ranks.is_first else f" (process {ranks.rank})"
+    if folder and ending.code != run_folder.LOST:  # whoever is gone may have said more
+        folder.end(ending.code, ending.reason + who, ending.step)
+    with contextlib.suppress(OSError):  # a terminal may be gone as well
+        word = run_folder.WORDS[ending.code]
+        print(f"{word}{who}: {ending.reason}", file=sys.stderr, flush=True)
+
+
+def _sentence(error):
+    if isinstance(error, torch.OutOfMemoryError):
+        first = str(error).split(". ")[0].rstrip(".")
+        return f"{first}: lower --micro-batch, which changes nothing but the memory that is needed"
+    return sentence(error)

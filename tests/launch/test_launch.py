@@ -1,0 +1,128 @@
+"""launch/train_gpt2.py: the last notebook's cells, and what torchrun makes of them."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import export  # noqa: E402
+from gpt2_tutorial.commands import cli  # noqa: E402
+
+SCRIPT = ROOT / "launch" / "train_gpt2.py"
+SMALL = "--n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --batch-tokens 256"
+SMALL += " --max-steps 6 --warmup-steps 2 --eval-every 3 --eval-batches 1 --save-every 3"
+
+
+def test_the_committed_script_is_a_fresh_export():
+    assert SCRIPT.read_text(encoding="utf-8") == export.exported(), "run: make export"
+
+
+def test_the_script_is_short_enough_to_be_read():
+    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def notebook(tmp_path, *sources):
+    cells = [{"metadata": {"tags": ["export"]}, "source": source} for source in sources]
+    cells.insert(1, {"metadata": {}, "source": ["print('not exported')"]})
+    path = tmp_path / "some.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    return path
+
+
+def test_only_tagged_cells_are_exported_and_apart_as_a_formatter_wants(tmp_path):
+    path = notebook(tmp_path, ["import os\n"], ["A = 1\n"], ["def f():\n", "    return A"], ["f()"])
+    assert export.exported(path) == "import os\n\nA = 1\n\n\ndef f():\n    return A\n\n\nf()\n"
+
+
+@pytest.mark.parametrize("line", ["%matplotlib inline", "!ls"])
+def test_what_runs_in_notebooks_only_is_refused(tmp_path, line):
+    with pytest.raises(SystemExit, match="runs in notebooks only"):
+        export.exported(notebook(tmp_path, [line]))
+
+
+def test_a_notebook_without_exported_cells_is_refused(tmp_path):
+    path = tmp_path / "none.ipynb"
+    path.write_text('{"cells": []}')
+    with pytest.raises(SystemExit, match="no cell tagged"):
+        export.exported(path)
+
+
+def test_in_a_notebook_the_cells_do_nothing():
+    """There is no `__file__` in a notebook, though its `__name__` is that of a script."""
+    tree = ast.parse(export.exported())
+    quiet = (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Assign, ast.If)
+    assert all(isinstance(node, quiet) for node in tree.body[1:])
+    kernel = {"__name__": "__main__", "__doc__": None}
+    exec(compile(tree, "cells", "exec"), kernel)
+    config = kernel["configured"](kernel["parsed"](["--max-steps", "700"]), 65)
+    assert config.max_steps == 700
+
+
+def launched(folder, *words, processes=2):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, f"--nproc_per_node={processes}", str(SCRIPT), "--device", "cpu"]
+    return subprocess.run(
+        [*command, "--out", str(folder), *SMALL.split(), *words],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_torchrun_trains_with_it_and_leaves_a_model_that_others_load(tmp_path):
+    done = launched(tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["code"] == 0 and (tmp_path / "run" / "DONE").exists()
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert all(isinstance(row["sample"], str) for row in rows if "val" in row)
+    from transformers import GPT2LMHeadModel
+
+    assert GPT2LMHeadModel.from_pretrained(tmp_path / "run" / "model").config.n_embd == 16
+
+
+@pytest.mark.slow
+def test_it_trains_on_what_prepare_wrote_and_looks_at_all_that_it_is_asked_to(tmp_path):
+    """Characters of one's own, items to solve, a tracker and a price: all in one short run."""
+    texts, data = tmp_path / "texts", tmp_path / "data"
+    texts.mkdir()
+    for i in range(20):
+        (texts / f"{i}.txt").write_text("abc cab bca. " * 40, encoding="utf-8")
+    words = ["prepare", "text", str(texts), "--out", str(data), "--tokenizer", "characters"]
+    words += ["--val-every", "4"]
+    assert cli.main(words) == 0
+    items = tmp_path / "items.jsonl"
+    row = {"ctx": "abc", "endings": ["cab", "bbb"], "label": 0}
+    items.write_text("\n".join([json.dumps(row)] * 3), encoding="utf-8")
+    options = ["--data", str(data), "--hellaswag", str(items), "--tracker", "tensorboard"]
+    done = launched(tmp_path / "run", *options, "--price", "7.5")
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert all(row["hellaswag_items"] == 3 for row in rows if "val" in row)
+    before_the_end = [row for row in rows if row.get("hours_left")]
+    paid = [row["dollars_left"] / row["hours_left"] for row in before_the_end]
+    assert len(paid) == 4 and paid == pytest.approx([7.5] * 4)
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert set(json.loads((tmp_path / "run" / "model" / "characters.json").read_text())) >= set(
+        "abc ."
+    )
+    sampled = ["sample", "--model", str(tmp_path / "run" / "model"), "--tokens", "5"]
+    assert cli.main([*sampled, "--device", "cpu"]) == 0
+
+
+@pytest.mark.slow
+def test_settings_that_cannot_be_are_a_sentence_and_a_code(tmp_path):
+    done = launched(tmp_path / "run", "--batch-tokens", "100")
+    assert done.returncode != 0 and "cannot be cut into pieces" in done.stderr
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["code"] == 78

@@ -1,0 +1,572 @@
+"""launch/: what clouds are given, read by their own parsers, linted, and run on small machines."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from gpt2_tutorial import checkpoint
+from gpt2_tutorial.runs.hardware import MACHINES
+from gpt2_tutorial.train import PRESETS
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH = ROOT / "launch"
+KEEP, RUN_SH, SLURM = LAUNCH / "keep.sh", LAUNCH / "run.sh", LAUNCH / "train.slurm"
+SKY = {path.stem: path for path in sorted((LAUNCH / "sky").glob("*.yaml"))}
+SCRIPTS = [*sorted(LAUNCH.rglob("*.sh")), SLURM, ROOT / ".ci" / "run"]
+PARSER = ROOT / ".venv" / "launch"  # launch/requirements-check.txt, beside the environment
+BIN = Path(sys.executable).parent
+PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+SMALL = "--device cpu --n-layer 1 --n-embd 4 --n-head 1 --block-size 16 --vocab-size 50257"
+SMALL += " --micro-batch 2 --batch-tokens 64 --warmup-steps 2 --max-steps 60 --save-every 5"
+SMALL += " --eval-every 60 --eval-batches 1"
+SLOW = SMALL + " --eval-every 5 --eval-batches 150"  # time to be stopped in
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="bash and signals of Unix")
+
+
+def tool(name):
+    found = shutil.which(name, path=PATH)
+    if found is None:
+        pytest.skip(f"{name} is not installed; requirements.txt pins it")
+    return found
+
+
+def settings(name):
+    return yaml.safe_load(SKY[name].read_text(encoding="utf-8"))
+
+
+def said(*words, code=0, **options):
+    done = subprocess.run(
+        [str(word) for word in words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+        **options,
+    )
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+# --- parsers and linters
+
+
+def test_bash_reads_every_script():
+    for script in SCRIPTS:
+        said("bash", "-n", script)
+        assert os.access(script, os.X_OK) or script == SLURM
+
+
+def test_shellcheck_finds_nothing_in_scripts_and_in_the_blocks_of_sky_files(tmp_path):
+    blocks = []
+    for name in SKY:
+        for key in ("setup", "run"):
+            blocks.append(tmp_path / f"{name}-{key}.sh")
+            blocks[-1].write_text(f"#!/usr/bin/env bash\n{settings(name)[key]}")
+    said(tool("shellcheck"), "--severity=style", "--exclude=SC1091", *SCRIPTS, *blocks)
+    blocks[0].write_text("#!/usr/bin/env bash\ncd $FOLDER\n")
+    assert "SC2086" in said(tool("shellcheck"), blocks[0], code=1)
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile(tmp_path):
+    said(tool("hadolint"), LAUNCH / "Dockerfile")
+    (tmp_path / "Dockerfile").write_text("FROM python:latest\n")
+    assert "DL3007" in said(tool("hadolint"), tmp_path / "Dockerfile", code=1)
+
+
+PARSED = """
+import json, sys, yaml
+from copy import deepcopy
+import sky
+found = {}
+for path in sys.argv[1:]:
+    config = yaml.safe_load(open(path, encoding="utf-8"))
+    try:
+        sky.Task.from_yaml_config(deepcopy(config))
+        sys.exit("a file without a bucket was taken")
+    except ValueError as error:
+        assert "BUCKET" in str(error), error
+    task = sky.Task.from_yaml_config(deepcopy(config), env_overrides=[("BUCKET", "my-bucket")])
+    (machine,) = task.resources
+    (where, store), = task.storage_mounts.items()
+    found[path] = {
+        "gpus": machine.accelerators, "spot": machine.use_spot, "nodes": task.num_nodes,
+        "recovery": machine.job_recovery, "ports": machine.ports,
+        "down": machine.autostop_config.down, "minutes": machine.autostop_config.idle_minutes,
+        "bucket": [where, store.name, store.mode.value], "envs": task.envs,
+    }
+    config["resources"]["acelerators"] = "H100:1"
+    try:
+        sky.Task.from_yaml_config(deepcopy(config), env_overrides=[("BUCKET", "my-bucket")])
+        sys.exit("a misspelt word was taken")
+    except ValueError as error:
+        assert "acelerators" in str(error), error
+print("FOUND" + json.dumps(found))
+"""
+
+
+def parsed(home):
+    """What SkyPilot itself makes of our files, in a process and a home of its own."""
+    where = [str(PARSER)] if PARSER.is_dir() else []
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(where), "HOME": str(home), "PATH": PATH}
+    env |= {"SKYPILOT_DISABLE_USAGE_COLLECTION": "1"}
+    if not PARSER.is_dir() and importlib.util.find_spec("sky") is None:
+        pytest.skip("SkyPilot is not installed: see launch/requirements-check.txt")
+    text = said(sys.executable, "-c", PARSED, *SKY.values(), env=env)
+    found = json.loads(text.rpartition("FOUND")[2])
+    return {Path(path).stem: task for path, task in found.items()}
+
+
+def test_skypilots_own_parser_reads_what_is_meant(tmp_path):
+    tasks = parsed(tmp_path)
+    assert tasks.keys() == {"prepare", "1xh100", "8xh100", "2x8xh100"}
+    prepare = tasks.pop("prepare")
+    assert not prepare["spot"] and not prepare["recovery"] and not prepare["gpus"]
+    for name, task in {**tasks, "prepare": prepare}.items():
+        assert task["ports"] is None, name  # nothing of ours faces the internet
+        assert task["down"] and 5 <= task["minutes"] <= 15, name
+        assert task["bucket"] == ["~/bucket", "my-bucket", "MOUNT"], name
+    for name, task in tasks.items():
+        assert task["spot"], name
+        assert task["recovery"]["recover_on_exit_codes"] == [75]
+        assert 1 <= task["recovery"]["max_restarts_on_errors"] <= 5
+        preset = PRESETS[task["envs"]["PRESET"]]
+        processes = task["gpus"]["H100"] * task["nodes"]
+        assert name == task["envs"]["PRESET"] and processes == MACHINES[name].processes
+        assert preset.pieces(processes) >= 1
+
+
+def test_a_rendezvous_is_never_public_and_no_price_is_written_down():
+    for path in [*LAUNCH.rglob("*.sh"), *SKY.values(), SLURM, LAUNCH / "Dockerfile"]:
+        text = path.read_text(encoding="utf-8")
+        assert "0.0.0.0" not in text and not re.search(r"(?m)^\s*ports:|EXPOSE", text), path
+        assert not re.search(r"\$\s?\d|dollars?\b", re.sub(r"\$\d\b", "", text)), path
+    assert "never let HEAD's port face the internet" in RUN_SH.read_text(encoding="utf-8")
+
+
+def test_slurm_is_asked_for_a_signal_early_enough_and_for_whole_machines():
+    text = SLURM.read_text(encoding="utf-8")
+    asked = dict(re.findall(r"(?m)^#SBATCH --([a-z-]+)(?:=(.*))?$", text))
+    kind, seconds = asked["signal"].split("@")
+    assert kind == "B:TERM"  # only the script hears it, and tells one machine
+    shutdown = int(re.search(r"SHUTDOWN_TIMEOUT=(\d+)", RUN_SH.read_text()).group(1))
+    assert int(seconds) > shutdown + 30
+    assert asked["gpus-per-node"] == "8" and asked["ntasks-per-node"] == "1"
+    assert {"requeue", "exclusive", "time"} <= asked.keys() and asked["open-mode"] == "append"
+    for preset, processes in (("8xh100", 8), ("2x8xh100", 16)):
+        assert preset in text and PRESETS[preset].pieces(processes)
+
+
+def test_the_image_holds_what_the_training_needs_and_nothing_private(tmp_path):
+    text = (LAUNCH / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"(?m)^FROM python:3\.11\.\d+-\S+$", text)
+    assert re.search(r"(?m)^USER 1000$", text)
+    ignored = (LAUNCH / "Dockerfile.dockerignore").read_text().splitlines()
+    allowed = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    copied = [word for line in re.findall(r"(?m)^COPY (.*)$", text) for word in line.split()[:-1]]
+    assert set(copied) == allowed and ignored[1] == "*"
+    assert sum(p.stat().st_size for w in copied for p in [ROOT / w] if p.is_file()) < 1e6
+    torch_pin = said("bash", "-c", "grep -o '^torch==[0-9.]*' requirements.txt", cwd=ROOT)
+    assert torch_pin.strip() and torch_pin.count("\n") == 1 and torch_pin[:7] == "torch=="
+
+    for word in copied:  # the image, as far as a folder can be one
+        (shutil.copytree if (ROOT / word).is_dir() else shutil.copy)(ROOT / word, tmp_path / word)
+    words = ["--preset", "cpu", "--out", "runs/cpu", *SMALL.split(), "--max-steps", "2"]
+    words[words.index("50257")] = "65"  # its own data: the letters of Shakespeare
+    env = os.environ | {"PATH": PATH, "PYTHONPATH": "src", "NPROC": "1", "OMP_NUM_THREADS": "1"}
+    (entry,) = re.findall(r"(?m)^ENTRYPOINT (.*)$", text)
+    said(*json.loads(entry), *words, cwd=tmp_path, env=env)
+    assert (tmp_path / "runs/cpu/DONE").exists() and (tmp_path / "runs/cpu/model").is_dir()
+
+
+# --- keep.sh: there and back
+
+
+@pytest.fixture(params=["folder", pytest.param("rclone", marks=pytest.mark.slow)])
+def bucket(request, tmp_path):
+    """A folder to look at, and how keep.sh is told about it."""
+    folder = tmp_path / "a bucket"
+    folder.mkdir()
+    if request.param == "rclone":
+        tool("rclone")
+        return folder, f":local:{folder}"
+    return folder, str(folder)
+
+
+def keep(*words, code=0, **env):
+    env = {name: str(value) for name, value in env.items()}
+    return said("bash", KEEP, *words, code=code, env=os.environ | {"PATH": PATH} | env)
+
+
+def saved(run, *steps):
+    for step in steps:
+        state = {"model": {"w": torch.full((300,), float(step))}, "run": {"step": step}}
+        checkpoint.save(run / "checkpoints", step, state, keep=9)
+        with (run / "metrics.jsonl").open("a") as log:
+            log.write(json.dumps({"step": step, "loss": 1.0}) + "\n")
+    return run
+
+
+def whole(folder):
+    """The steps in a folder of checkpoints that `load` would take."""
+    found = sorted((folder / "checkpoints").glob("step_*"))
+    return [int(path.name[5:]) for path in found if checkpoint.flaw(path) is None]
+
+
+def test_what_was_pushed_comes_back_on_an_empty_machine(tmp_path, bucket):
+    there, name = bucket
+    run = saved(tmp_path / "a run", 1, 2, 3)
+    assert "step_00000003 is in" in keep("push", run, name)
+    assert whole(there) == [3] and (there / "metrics.jsonl").read_text().count("\n") == 3
+    assert "is in" not in keep("push", run, name)  # it is there already
+    with (run / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 4, "lo')  # cut off by a kill
+    saved(run, 4)
+    new = tmp_path / "another machine" / "run"
+    keep("push", run, name)
+    keep("pull", new, name)
+    assert whole(new) == [4] and whole(there) == [3, 4]
+    rows = (new / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows[:3]] == [1, 2, 3]
+    assert not list(new.rglob("*.part"))
+    state = checkpoint.load(checkpoint.latest(new / "checkpoints"))
+    assert state["run"] == {"step": 4} and state["model"]["w"][0] == 4
+
+
+def test_only_the_newest_stay_in_the_bucket(tmp_path):
+    run, there = tmp_path / "run", tmp_path / "bucket"
+    for step in (1, 2, 3, 4):
+        keep("push", saved(run, step), there, KEEP=2)
+    assert whole(there) == [3, 4]
+    assert sorted(path.name for path in (there / "checkpoints").iterdir()) == [
+        "step_00000003",
+        "step_00000004",
+    ]
+
+
+def test_what_is_not_whole_in_the_bucket_is_skipped_with_a_word(tmp_path, bucket):
+    there, name = bucket
+    run = tmp_path / "run"
+    for step in (1, 2, 3):
+        keep("push", saved(run, step), name, KEEP=3)
+    (there / "checkpoints" / "step_00000003" / "manifest.json").unlink()
+    weights = there / "checkpoints" / "step_00000002" / "model.safetensors"
+    bits = bytearray(weights.read_bytes())
+    bits[-1] ^= 1
+    weights.write_bytes(bits)
+    words = keep("pull", tmp_path / "new", name)
+    assert "step_00000003" in words and "step_00000002" in words and words.count("skipped") == 2
+    assert whole(tmp_path / "new") == [1]
+    assert "step_00000003 is in" in keep("push", run, name, KEEP=3)  # and a half one is mended
+    assert whole(there) == [1, 3]
+
+
+def test_what_is_here_and_newer_stays_unless_all_must_begin_alike(tmp_path):
+    name = tmp_path / "bucket"
+    keep("push", saved(tmp_path / "run", 5), name)
+    mine = saved(tmp_path / "mine", 7)
+    keep("pull", mine, name)
+    assert whole(mine) == [7]
+    keep("pull", mine, name, FRESH=1)
+    assert whole(mine) == [5]
+
+
+def test_an_empty_bucket_is_no_fault_and_one_that_takes_nothing_is(tmp_path, bucket):
+    _, name = bucket
+    keep("pull", tmp_path / "run", name + "/not/yet")
+    (tmp_path / "file").write_text("no folder")
+    bad = name.replace(str(tmp_path / "a bucket"), str(tmp_path / "file" / "in a file"))
+    words = keep("around", tmp_path / "run", bad, "echo", "STARTED", code=74)
+    assert "nothing was started" in words and "STARTED" not in words
+    assert "is an address" in keep("push", tmp_path / "run", "s3://bucket", code=64)
+    assert "around RUN BUCKET" in keep("push", tmp_path / "run", code=64)
+
+
+@pytest.mark.slow
+def test_a_copy_that_breaks_off_anywhere_never_counts(tmp_path):
+    """`cp` dies at its first, second, … file: what counts is whole, and the next push mends it."""
+    stub = tmp_path / "bin" / "cp"
+    stub.parent.mkdir()
+    stub.write_text(
+        '#!/bin/bash\necho x >>"$COUNT"\n[ "$(wc -l <"$COUNT")" -lt "$DIE_AT" ] ||'
+        ' { head -c 20 "$1" >"$2"; exit 1; }\nexec /bin/cp "$@"\n'
+    )
+    stub.chmod(0o755)
+    run, survived = saved(tmp_path / "run", 1), []
+    for die_at in range(1, 10):
+        there, count = tmp_path / f"bucket{die_at}", tmp_path / f"count{die_at}"
+        keep("push", run, there)
+        saved(run, 2)
+        env = {"PATH": f"{stub.parent}:{PATH}", "COUNT": str(count), "DIE_AT": str(die_at)}
+        env = os.environ | env
+        code = subprocess.run(["bash", str(KEEP), "push", run, there], env=env).returncode
+        survived.append(code == 0)
+        last = whole(there)[-1]
+        assert last in (1, 2) and (code == 74 or last == 2)
+        keep("pull", tmp_path / f"new{die_at}", there)
+        assert whole(tmp_path / f"new{die_at}") == [last]
+        keep("push", run, there)
+        assert whole(there) == [1, 2]
+        shutil.rmtree(run / "checkpoints" / "step_00000002")
+        if survived[-1]:
+            break
+    assert survived[-1] and len(survived) >= 5  # every file had its turn
+
+
+def test_around_a_command_its_code_and_its_last_checkpoint_come_through(tmp_path):
+    there, run = tmp_path / "bucket", saved(tmp_path / "run", 1)
+    late = saved(tmp_path / "late", 2) / "checkpoints" / "step_00000002"
+    command = f"mv '{late}' '{run}/checkpoints/'; exit 70"
+    words = keep("around", run, there, "bash", "-c", command, code=70, EVERY=30)
+    assert "step_00000002 is in" in words and whole(there)[-1] == 2
+
+
+def test_around_a_command_a_signal_is_passed_on_and_its_answer_is_kept(tmp_path):
+    command = "trap 'exit 75' TERM; touch started; while :; do sleep 0.1; done"
+    words = ["around", tmp_path / "run", tmp_path / "bucket", "bash", "-c", command]
+    env = os.environ | {"EVERY": "1"}
+    process = subprocess.Popen(["bash", KEEP, *words], cwd=tmp_path, env=env)
+    wait_for(lambda: (tmp_path / "started").exists(), process)
+    process.terminate()
+    assert process.wait(timeout=30) == 75
+
+
+# --- small machines: the commands of the files themselves, on the CPU
+
+
+class Machine:
+    """An empty home with the code in it; it can vanish from one moment to the next."""
+
+    def __init__(self, home, bucket, **env):
+        self.home, self.name = home, uuid.uuid4().hex
+        self.work = home / "sky_workdir"
+        self.work.mkdir(parents=True)
+        (home / "bucket").symlink_to(bucket)
+        for name in ("launch", "src", "results"):
+            (self.work / name).symlink_to(ROOT / name)
+        (self.work / ".venv" / "bin").mkdir(parents=True)
+        (self.work / ".venv/bin/activate").write_text(f"PATH='{BIN}':$PATH\n")
+        self.env = os.environ | {"HOME": str(home), "TEST_MACHINE": self.name}
+        self.env |= {"OMP_NUM_THREADS": "1", "EVERY": "1", "PAUSE": "0"}
+        self.env |= {name: str(value) for name, value in env.items()}
+        # the letters and GPT-2's vocabulary were fetched once, into the real home
+        self.env.setdefault("GPT2_TUTORIAL_CACHE", str(Path.home() / ".cache/gpt2_tutorial"))
+
+    def start(self, *words, **env):
+        env = self.env | {name: str(value) for name, value in env.items()}
+        self.log = self.home / f"{uuid.uuid4().hex}.log"
+        with self.log.open("w") as log:
+            said = {"stdout": log, "stderr": subprocess.STDOUT}
+            self.process = subprocess.Popen(
+                [str(word) for word in words], cwd=self.work, env=env, **said
+            )
+        return self
+
+    def run(self, name, **env):
+        """The run block of one of the sky files, with its own variables."""
+        config = settings(name)
+        env = {key: value for key, value in config["envs"].items() if value is not None} | env
+        nodes = {"SKYPILOT_NUM_NODES": config.get("num_nodes", 1), "SKYPILOT_NODE_RANK": 0}
+        nodes |= {"SKYPILOT_NUM_GPUS_PER_NODE": 1, "SKYPILOT_NODE_IPS": "127.0.0.1"}
+        return self.start("bash", "-c", config["run"], **{**nodes, **env})
+
+    def end(self, seconds=150):
+        """Its exit code, and all it said."""
+        try:
+            code = self.process.wait(seconds)
+        finally:
+            self.vanish()
+        return code, self.log.read_text(encoding="utf-8")
+
+    def vanish(self):
+        """Every process of this machine dies at once, as when a spot machine is taken away."""
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                mine = f"TEST_MACHINE={self.name}".encode() in (place / "environ").read_bytes()
+                if mine:
+                    os.kill(int(place.name), signal.SIGKILL)
+            except OSError:
+                pass  # it is gone already, or somebody else's
+        self.process.wait()
+
+
+def wait_for(find, *processes, seconds=150):
+    end = time.monotonic() + seconds
+    while not (found := find()):
+        assert all(p.poll() is None for p in processes) and time.monotonic() < end
+        time.sleep(0.05)
+    return found
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def steps(folder):
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line.endswith("}")]
+    return [row["step"] for row in rows if "loss" in row]
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux's /proc")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A bucket with shards in it, made by the run block of prepare.yaml."""
+    bucket = tmp_path_factory.mktemp("bucket")
+    machine = Machine(tmp_path_factory.mktemp("cpu") / "home", bucket)
+    words = "--limit 12 --shard-tokens 20000 --processes 1 --val-every 4 --quiet"
+    code, text = machine.run("prepare", DATA="shakespeare", ARGS=words).end()
+    assert code == 0, text
+    assert (bucket / "data/shakespeare/shards.json").exists(), text
+    assert text.count("tokens for train") == 2, text  # made, and read back from the bucket
+    return bucket
+
+
+def a_bucket(prepared, tmp_path):
+    (tmp_path / "bucket" / "runs").mkdir(parents=True)
+    (tmp_path / "bucket" / "data").symlink_to(prepared / "data")
+    return tmp_path / "bucket"
+
+
+@linux
+@pytest.mark.slow
+def test_a_spot_machine_vanishes_and_another_one_goes_on_from_the_bucket(prepared, tmp_path):
+    bucket = a_bucket(prepared, tmp_path)
+    there = bucket / "runs" / "gpt2"
+    env = {"PRESET": "cpu", "DATA": "shakespeare", "ARGS": SMALL}
+    first = Machine(tmp_path / "first", bucket).run("1xh100", **env | {"ARGS": SLOW})
+    wait_for(lambda: whole(there)[-1:] > [0], first.process)
+    first.vanish()
+    left = whole(there)[-1]
+    assert 0 < left < 60 and not (there / "DONE").exists()
+
+    second = Machine(tmp_path / "second", bucket).run("1xh100", **env)
+    code, text = second.end()
+    assert code == 0 and "came back from" in text and (there / "DONE").exists(), text
+    assert (there / "model" / "config.json").exists()
+    found = steps(there)
+    assert sorted(set(found)) == list(range(1, 61))  # the rows before it came along
+    took = steps(second.work / "runs" / "gpt2")
+    assert took[-1] == 60 and took.count(60) == 1
+
+    third = Machine(tmp_path / "third", bucket).run("1xh100", **env)
+    code, text = third.end()
+    assert code == 0 and "is done" in text and "step " not in text, text
+    assert (third.work / "runs/gpt2/model/config.json").exists()
+
+
+@linux
+@pytest.mark.slow
+def test_two_machines_without_a_common_disk_stop_and_go_on_together(prepared, tmp_path):
+    bucket = a_bucket(prepared, tmp_path)
+    there = bucket / "runs" / "gpt2"
+    env = {"PRESET": "cpu", "DATA": "shakespeare", "LINGER": 60}
+    env |= {"SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1"}
+
+    def both(name, words):
+        homes = [tmp_path / f"{name}{rank}" for rank in (0, 1)]
+        port = free_port()
+        machines = [Machine(home, bucket, PORT=port, **env) for home in homes]
+        ranks = ({"SKYPILOT_NODE_RANK": rank, "ARGS": words} for rank in (0, 1))
+        return [
+            machine.run("2x8xh100", **env | rank)
+            for machine, rank in zip(machines, ranks, strict=True)
+        ]
+
+    first, other = both("a", SLOW)
+    wait_for(lambda: whole(there)[-1:] > [0], first.process, other.process)
+    first.process.terminate()
+    code, text = first.end()
+    assert code == 75 and "the same command goes on" in text, text
+    assert other.process.poll() is None  # it lets the first one have the last word
+    other.vanish()
+    assert not (other.work / "runs/gpt2/status.json").exists()
+    left = whole(there)[-1]
+
+    first, other = both("b", SMALL)
+    (code, text), (code_1, text_1) = first.end(), other.end()
+    assert (code, code_1) == (0, 0), text + text_1
+    assert f"step_{left:08d} came back" in text and f"step_{left:08d} came back" in text_1
+    assert (there / "DONE").exists() and sorted(set(steps(there))) == list(range(1, 61))
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_slurm_ends_before_the_time_is_up_and_queues_again(prepared, tmp_path, nodes):
+    queue, run = tmp_path / "queue", tmp_path / "shared" / "a run"
+    stubs = {
+        "scontrol": f'case $1 in show) echo 127.0.0.1 ;; *) echo "$@" >>"{queue}" ;; esac',
+        "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, text in stubs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    env = {"SLURM_NNODES": nodes, "SLURM_JOB_NODELIST": "some[0-1]", "SLURM_JOB_ID": 7}
+    env |= {"PATH": f"{tmp_path / 'bin'}:{PATH}", "NPROC": 1, "PORT": free_port()}
+    env |= {"DATA": prepared / "data/shakespeare", "RUN": run, "PRESET": "cpu"}
+    machine = Machine(tmp_path / "home", prepared, **env)
+    machine.start("bash", SLURM, *SLOW.split())
+    wait_for(lambda: whole(run)[-1:] > [0], machine.process)
+    machine.process.terminate()
+    code, text = machine.end()
+    assert code == 0 and queue.read_text() == "requeue 7\n", text
+
+    code, text = machine.start("bash", SLURM, *SMALL.split(), PORT=free_port()).end()
+    assert code == 0 and "is done" in text, text
+    assert queue.read_text() == "requeue 7\n" and (run / "DONE").exists()
+    assert steps(run)[-1] == 60
+
+    if nodes == 2:
+        return
+    bad = ["--max-lr", "0.5"]  # another run's settings: once, and not into the queue again
+    (run / "DONE").unlink()
+    code, text = machine.start("bash", SLURM, *SMALL.split(), *bad, PORT=free_port()).end()
+    assert code == 78 and queue.read_text() == "requeue 7\n", text
+
+
+def test_without_its_folders_slurms_script_says_which():
+    env = {key: value for key, value in os.environ.items() if key not in ("DATA", "RUN")}
+    assert "set DATA" in said("bash", SLURM, code=1, env=env)
+
+
+# --- setup.sh
+
+
+def test_setup_asks_for_the_pinned_torch_that_fits_the_machine(tmp_path):
+    """What it installs is asked of a stand-in for uv: nothing is fetched here."""
+    work, home = tmp_path / "work", tmp_path / "bin"
+    for folder in (work / "launch", work / ".venv" / "bin", home):
+        folder.mkdir(parents=True)
+    shutil.copy(LAUNCH / "setup.sh", work / "launch")
+    for name in ("requirements.txt", "requirements-data.txt"):
+        shutil.copy(ROOT / name, work)
+    (home / "uv").write_text(f'#!/bin/bash\necho "$@" >>"{tmp_path}/asked"\n')
+    (work / ".venv/bin/python").write_text('#!/bin/bash\necho "a python"\n')
+    for path in (home / "uv", work / ".venv/bin/python"):
+        path.chmod(0o755)
+    env = os.environ | {"PATH": f"{home}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    pin = re.search(r"(?m)^torch==\S+", (ROOT / "requirements.txt").read_text()).group()
+    for words, backend, data in (((), "auto", False), (("data",), "cpu", True)):
+        said("bash", work / "launch/setup.sh", *words, env=env)
+        asked = (tmp_path / "asked").read_text()
+        assert f"--torch-backend={backend} {pin}\n" in asked
+        assert ("datasets==" in asked) == data and "--constraint requirements.txt -e ." in asked
+        assert "--no-deps -r requirements-data.txt" in asked

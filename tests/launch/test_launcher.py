@@ -1,0 +1,223 @@
+"""launch/run.sh and `gpt2 train` as people start them: stopped, killed, crashed, and gone on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gpt2_tutorial.commands import cli, train
+from gpt2_tutorial.runs.run_folder import DONE, STOPPED, RunFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN_SH, SCRIPT = ROOT / "launch" / "run.sh", ROOT / "launch" / "train_gpt2.py"
+WORDS = "--preset cpu --device cpu --n-layer 1 --n-embd 16 --n-head 2 --block-size 16"
+WORDS += " --micro-batch 8 --batch-tokens 256 --warmup-steps 2 --eval-batches 1"
+SMALL = WORDS.split()
+LONG = ["--max-steps", "600", "--eval-every", "300", "--save-every", "25"]
+BIN = Path(sys.executable).parent
+ENV = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}", "PAUSE": "0"}
+ENV |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="bash and signals of Unix")
+
+
+def started(*words, **env):
+    return subprocess.Popen(
+        [str(word) for word in words],
+        env=ENV | {name: str(value) for name, value in env.items()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process, timeout=240):
+    try:
+        said, _ = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return process.returncode, said
+
+
+def launched(folder, *words, **env):
+    return started("bash", RUN_SH, "--out", folder, *words, **env)
+
+
+def wait_for(find, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not (found := find()):
+        assert process.poll() is None and time.monotonic() < end, process.communicate()[0]
+        time.sleep(0.02)
+    return found
+
+
+def checkpoints(folder):
+    return sorted(path.name for path in (folder / "checkpoints").glob("step_*"))
+
+
+def losses(folder):
+    return [row["step"] for row in RunFolder(folder).rows() if "loss" in row]
+
+
+@pytest.fixture
+def gpt2(capsys):
+    """Run the command in this process: the exit code, and what it said on stderr."""
+
+    def run(*words):
+        capsys.readouterr()
+        try:
+            code = cli.main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code
+        return code, capsys.readouterr()
+
+    return run
+
+
+# --- two processes, from the first step to a model that writes
+
+
+@pytest.mark.slow
+def test_stopped_and_started_again_two_processes_finish_and_the_model_writes(tmp_path, gpt2):
+    folder = tmp_path / "a run"  # run.sh must quote
+    process = launched(folder, *SMALL, *LONG, NPROC=2)
+    wait_for(lambda: len(checkpoints(folder)) > 1, process)
+    process.send_signal(signal.SIGTERM)
+    code, said = ended(process)
+    assert code == STOPPED and "the same command goes on" in said
+    status = RunFolder(folder).status()
+    assert status["code"] == STOPPED and 0 < status["step"] < 600
+    assert not (folder / "DONE").exists() and checkpoints(folder)
+
+    code, said = ended(launched(folder, *SMALL, *LONG, NPROC=2))
+    assert code == DONE and (folder / "DONE").exists(), said
+    steps = losses(folder)
+    assert steps == list(range(1, 601))  # none twice, none left out
+
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    code, said = ended(launched(folder, *SMALL, *LONG, NPROC=2))
+    assert code == 0 and "is done" in said
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+    words = ("--model", folder / "model", "--tokens", "30", "--seed", "1", "--device", "cpu")
+    code, said = gpt2("sample", *words, "--json")
+    assert code == 0 and len(json.loads(said.out)["samples"][0]["text"]) == 30
+    transformers = pytest.importorskip("transformers")
+    model = transformers.GPT2LMHeadModel.from_pretrained(folder / "model")
+    assert (model.config.n_embd, model.config.vocab_size) == (16, 65)
+    assert gpt2("doctor", folder)[0] == 0
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_is_replaced_and_the_run_goes_on(tmp_path):
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+    torchrun += ("--nproc-per-node", "2", "--max-restarts", "1")
+    process = started(*torchrun, SCRIPT, "--out", tmp_path, *SMALL, *LONG)
+    wait_for(lambda: len(checkpoints(tmp_path)) > 1, process)
+    os.kill(RunFolder(tmp_path).status()["pid"], signal.SIGKILL)
+    code, said = ended(process)
+    assert code == 0 and (tmp_path / "DONE").exists(), said
+    assert set(losses(tmp_path)) == set(range(1, 601))
+
+
+# --- what is not tried again, and what is
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("--batch-tokens", "100"), 78, "cannot be cut into pieces"),
+        (("--data", "EMPTY"), 65, "EMPTY"),
+    ],
+)
+def test_what_cannot_become_better_is_not_tried_again(tmp_path, words, code, part):
+    (tmp_path / "EMPTY").mkdir()
+    words = [tmp_path / word if word == "EMPTY" else word for word in words]
+    said = ended(launched(tmp_path / "run", *SMALL, *words, NPROC=1))
+    assert said[0] == code and part in said[1] and "not tried again" in said[1]
+    assert said[1].count("bad ") == 1 and "trying again" not in said[1]
+
+
+@pytest.mark.slow
+def test_crashes_without_a_newer_checkpoint_end_after_three_tries(tmp_path):
+    stub = tmp_path / "stub.py"
+    stub.write_text("import sys\nprint('CRASH')\nsys.exit(1)\n")
+    code, said = ended(launched(tmp_path, SCRIPT=stub, TRIES=3))
+    assert code == 1 and said.count("CRASH") == 3 and "3 tries in a row" in said
+
+
+def test_crashes_that_get_on_are_no_reason_to_give_up(tmp_path):
+    """What torchrun does does not matter here: a stand-in makes a checkpoint and crashes."""
+    stub = tmp_path / "torchrun"
+    stub.write_text(
+        '#!/bin/bash\ncd "$RUN" && mkdir -p checkpoints && cd checkpoints\n'
+        "mkdir step_$(ls | wc -l) && echo CRASH\n"
+        "[ $(ls | wc -l) = 3 ] && touch ../DONE\nexit 1\n"
+    )
+    stub.chmod(0o755)
+    run, path = tmp_path / "run", f"{tmp_path}:{os.environ['PATH']}"
+    run.mkdir()
+    code, said = ended(launched(run, PATH=path, RUN=run, TRIES=1))
+    assert code == 0 and said.count("CRASH") == 3, said
+
+
+# --- `gpt2 train`: the same main, in this process
+
+
+def test_gpt2_train_trains_and_goes_on_with_the_same_command(tmp_path, gpt2):
+    words = ("train", *SMALL, "--out", tmp_path, "--max-steps", "4", "--save-every", "2")
+    code, said = gpt2(*words)
+    assert code == 0 and "done: all steps are done" in said.err
+    assert losses(tmp_path) == [1, 2, 3, 4]
+    assert gpt2(*words)[0] == 0 and losses(tmp_path) == [1, 2, 3, 4]
+    code, said = gpt2(*words, "--max-lr", "0.1")
+    assert code == 78 and "max_lr was 0.002 and is 0.1" in said.err
+
+
+def test_two_runs_in_one_folder_are_a_sentence_and_the_first_is_not_touched(tmp_path, gpt2):
+    with RunFolder(tmp_path) as first:
+        first.begin()
+        first.log({"step": 1, "loss": 4.0})
+        code, said = gpt2("train", *SMALL, "--out", tmp_path)
+        assert code == 74 and "is in use by process" in said.err
+        assert "choose another folder" in said.err and said.err.count("\n") == 1
+        assert first.status()["state"] == "running" and len(first.rows()) == 1
+
+
+def test_exit_codes_and_arguments_are_passed_through(tmp_path, gpt2, monkeypatch):
+    script = tmp_path / "train_gpt2.py"
+    script.write_text("import sys\nprint(sys.argv)\nsys.exit({'a': 75, 'b': None, 'c': 'no'}"
+                      "[sys.argv[-1]])\n")  # fmt: skip
+    monkeypatch.setattr(train, "script", lambda: script)
+    before = list(sys.argv)
+    for last, code in (("a", 75), ("b", 0), ("c", 1)):
+        found, said = gpt2("train", "--x", "-1", last)
+        assert found == code
+        assert said.out == f"{[str(script), '--x', '-1', last]}\n"
+    assert sys.argv == before
+
+
+def test_the_scripts_own_help_and_its_own_refusals_are_shown(gpt2):
+    code, said = gpt2("train", "--help")
+    assert code == 0 and "--batch-tokens" in said.out and "--preset" in said.out
+    code, said = gpt2("train", "--presets", "none")
+    assert code == 2 and said.err
+
+
+def test_a_wheel_brings_the_script(tmp_path, monkeypatch):
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"launch/train_gpt2.py" = "gpt2_tutorial/launch/train_gpt2.py"' in text
+    package = tmp_path / "site-packages" / "gpt2_tutorial"
+    for name in ("commands", "launch"):
+        (package / name).mkdir(parents=True)
+    (package / "launch" / "train_gpt2.py").touch()
+    monkeypatch.setattr(train, "__file__", str(package / "commands" / "train.py"))
+    assert train.script() == (package / "launch" / "train_gpt2.py").resolve()
+    (package / "launch" / "train_gpt2.py").unlink()
+    with pytest.raises(FileNotFoundError, match="install the package anew"):
+        train.script()

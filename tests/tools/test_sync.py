@@ -1,0 +1,108 @@
+"""tools/sync.py: what is changed in the package alone stands in the notebook after one command."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import sync
+from drift import exercises, same_code
+from drift.reading import load_notebook
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = "10_gpt2_block.ipynb"
+
+
+@pytest.fixture
+def other(tmp_path):
+    """One chapter and the modules, to be changed."""
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / BLOCK, tmp_path / "notebooks")
+    package = tmp_path / "src" / "gpt2_tutorial"
+    package.mkdir(parents=True)
+    for file in (ROOT / "src" / "gpt2_tutorial").glob("*.py"):
+        shutil.copy(file, package)
+    return tmp_path
+
+
+def edited(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def chapter(root: Path):
+    return load_notebook(root, root / "notebooks" / BLOCK)
+
+
+def differences(root: Path) -> list[str]:
+    """What the drift tests say of this chapter's cells."""
+    source = same_code.source_of(root, "block")
+    found = [
+        said
+        for module, cell in same_code.shown_cells(chapter(root))
+        for said in same_code.cell_complaints("10", module, cell, source)
+    ]
+    known = exercises.known_exercises()
+    for place, cell in enumerate(chapter(root).cells):
+        if cell.tagged("exercise:"):
+            found += exercises.exercise_complaints(chapter(root), place, known)
+    return found
+
+
+def test_the_committed_notebooks_are_in_sync():
+    assert sync.sync(ROOT, write=False) == []
+
+
+def test_a_line_that_changes_in_a_module_changes_in_its_cell(other):
+    block = other / "src" / "gpt2_tutorial" / "block.py"
+    edited(block, "return x + self.mlp(self.ln_2(x))", "return x + 1 * self.mlp(self.ln_2(x))")
+    before = (other / "notebooks" / BLOCK).read_text(encoding="utf-8")
+    assert len(differences(other)) == 1
+    (said,) = sync.sync(other, write=False)
+    assert BLOCK in said and "src:block" in said
+    assert (other / "notebooks" / BLOCK).read_text(encoding="utf-8") == before
+    assert sync.sync(other, write=True) == [said]
+    assert differences(other) == [] == sync.sync(other, write=True)
+    after = (other / "notebooks" / BLOCK).read_text(encoding="utf-8")
+    pairs = zip(before.splitlines(), after.splitlines(), strict=True)
+    assert len([a for a, b in pairs if a != b]) == 1  # nothing else in the file moved
+
+
+def test_a_new_function_gets_a_cell_behind_its_neighbour(other):
+    block = other / "src" / "gpt2_tutorial" / "block.py"
+    edited(block, "def init_weights(", "def twice(x):\n    return 2 * x\n\n\ndef init_weights(")
+    (said,) = sync.sync(other, write=True)
+    assert said == f"notebooks/{BLOCK}: a new cell shows block.twice"
+    cells = chapter(other).cells
+    (place,) = [i for i, cell in enumerate(cells) if cell.source.startswith("def twice")]
+    assert cells[place].tags == ("src:block",)
+    assert "class Block(" in cells[place - 1].source
+    assert same_code.shown_once(other) == [] == sync.sync(other, write=True)
+    raw = json.loads((other / "notebooks" / BLOCK).read_text(encoding="utf-8"))
+    assert len({cell["id"] for cell in raw["cells"]}) == len(cells)
+
+
+def test_stubs_and_solutions_come_from_the_checkers(other):
+    file = other / "notebooks" / BLOCK
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    stale = {"exercise:10.1": ("for example", "such as"), "solution:10.1": ("1.342]", "1.34]")}
+    for cell in raw["cells"]:
+        for tag in stale.keys() & set(cell["metadata"].get("tags", [])):
+            text = "".join(cell["source"]).replace(*stale[tag])
+            cell["source"] = text.splitlines(keepends=True)
+    file.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert len(differences(other)) == 2
+    assert len(sync.sync(other, write=True)) == 2
+    assert differences(other) == []
+    assert file.read_bytes() == (ROOT / "notebooks" / BLOCK).read_bytes()
+
+
+@pytest.mark.parametrize(("found", "code"), [([], 0), (["a cell"], 1)])
+def test_check_ends_with_1_if_something_would_change(monkeypatch, capsys, found, code):
+    monkeypatch.setattr(sync, "sync", lambda root, write: found if not write else pytest.fail())
+    monkeypatch.setattr(sys, "argv", ["sync.py", "--check"])
+    assert sync.main() == code
+    assert ("make sync" in capsys.readouterr().err) is bool(found)

@@ -1,0 +1,70 @@
+"""What the drift checks hold the book against: the table of chapters, limits, exceptions.
+
+Every exception carries its reason, and one that is no longer needed is itself a complaint.
+"""
+
+# chapter: (name of the notebook, the modules it finishes), in reading order
+CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "00": ("guessing_game", ("text",)),
+    "01": ("bigram", ("ngram",)),
+    "02": ("learned_bigram", ("bigram", "loop")),
+    "03": ("backprop", ("autograd",)),
+    "04": ("optimizers", ("optim",)),
+    "05": ("embeddings", ("mlp",)),
+    "06": ("bpe", ("bpe",)),
+    "07": ("attention", ("attention",)),
+    "08": ("multi_head", ("attention",)),
+    "09": ("flash_attention", ("attention",)),
+    "10": ("gpt2_block", ("block",)),
+    "11": ("gpt2", ("gpt", "pretrained")),
+    "12": ("simple_gpt", ("simple",)),
+    "13": ("generate_and_judge", ("generate", "evaluate")),
+    "14": ("fast_step", ("step",)),
+    "15": ("never_lost", ("shards", "checkpoint")),
+    "16": ("ddp", ("distributed", "train")),
+}
+TAUGHT = tuple(dict.fromkeys(name for _, modules in CHAPTERS.values() for name in modules))
+
+# notebooks may import these
+SUPPORT = ("assets", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
+BEHIND_THE_SCENES = ("__init__", "__main__", "commands", "runs")  # no notebook, no taught module
+TAUGHT_MAY_ALSO_IMPORT = ("assets",)
+# cells tagged `export`: the script they become needs them
+EXPORTED_MAY_ALSO_IMPORT = ("commands", "runs")
+
+# what Google Colab has installed, beside the standard library
+COLAB_HAS = ("torch", "numpy", "matplotlib", "tiktoken", "regex", "tqdm", "requests")
+COLAB_HAS += ("safetensors", "huggingface_hub", "transformers", "datasets", "IPython", "ipywidgets")
+COLAB_LINK = "https://colab.research.google.com/github/x-jesse/GPT-2/blob/main/notebooks/"
+
+KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
+NOTEBOOK_METADATA = {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
+CELL_METADATA = ("tags", "mystnb", "numbers")
+
+PARTS = ("card", "problem", "here", "by-hand", "build")
+PARTS += ("finished", "measure", "exercises", "recap", "next")
+FLOATING_PARTS = ("predict", "wrong")  # wherever readers go wrong, between problem and recap
+
+MAX_LINES = 25
+MAX_SRC_LINES = 45
+MAX_NEW_TERMS = 14
+ALT_WORDS = (15, 60)
+
+# words before a number that make it a version or a label instead of a claim
+LABELS = (
+    "Python|PyTorch|torch|numpy|CUDA|Jupyter Book|CC BY|CC BY-SA|Apache|Exercises?|Section|§|"
+    "GPT-|Apache-|arXiv:|doi:"
+)
+
+# (chapter, part): why this chapter does without it
+PARTS_LEFT_OUT: dict[tuple[str, str], str] = {}
+# (chapter, cell id): why this cell is longer than the limit
+LONG_CELLS: dict[tuple[str, str], str] = {
+    ("16", "c16-060"): "all settings of a run with their sources: a reader looks things up in it",
+}
+# (chapter, glossary term): why this earlier chapter may use the word
+EARLY_USE: dict[tuple[str, str], str] = {
+    ("01", "attention head"): "a promise: what will solve Sheila and Bobby, and where",
+    ("03", "gradient accumulation"): "a promise: the name that chapter 14 gives to the exercise",
+    ("02", "temperature"): "a promise: the name of a wrong answer, and where it is right",
+}
