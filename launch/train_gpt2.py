@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
+from gpt2_tutorial.commands.export import write_model
+from gpt2_tutorial.commands.options import real
 from gpt2_tutorial.distributed import setup, teardown
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.runs import ending
-from gpt2_tutorial.commands.export import write_model
 from gpt2_tutorial.runs.fsdp import kind_of, whole
 from gpt2_tutorial.runs.machines import share_newest
 from gpt2_tutorial.runs.models import tokenizer_of_shards
-from gpt2_tutorial.commands.options import real
 from gpt2_tutorial.runs.progress import Progress, tell
 from gpt2_tutorial.runs.run_folder import RunFolder
 from gpt2_tutorial.runs.signals import Stop
