@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from ablation_ladder import cpu
+from shapes import SHAPES
 
 from gpt2_tutorial import simple
 from gpt2_tutorial.gpt import GPT
@@ -29,17 +30,6 @@ from gpt2_tutorial.gpt import GPT
 OUT = Path(__file__).resolve().parents[1] / "results" / "runs" / "number_format.json"
 FORMATS = (torch.float32, torch.bfloat16)
 CLEAR = 3  # one format takes so many times as long as the other: no second pair is needed
-SHAPES = {  # preset, vocabulary
-    "4 layers, 128 wide": (simple.Preset(batch_size=12), 65),
-    "6 layers, 384 wide": (
-        simple.Preset(block_size=256, n_layer=6, n_head=6, n_embd=384, batch_size=8),
-        65,
-    ),
-    "GPT-2 124M": (
-        simple.Preset(block_size=256, n_layer=12, n_head=12, n_embd=768, batch_size=1),
-        50257,
-    ),
-}
 
 
 def seconds(model: GPT, preset: simple.Preset, precision: torch.dtype) -> float:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from ablation_ladder import cpu
+from shapes import SHAPES
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from gpt2_tutorial import simple
@@ -32,18 +33,7 @@ from gpt2_tutorial.text import CharTokenizer, get_batch, load_shakespeare
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "runs" / "train_step.json"
 TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
-SHAPES = {  # preset, vocabulary, steps in each of a pair's two halves
-    "6 layers, 384 wide": (
-        simple.Preset(block_size=256, n_layer=6, n_head=6, n_embd=384, batch_size=8),
-        65,
-        2,
-    ),
-    "GPT-2 124M": (
-        simple.Preset(block_size=256, n_layer=12, n_head=12, n_embd=768, batch_size=1),
-        50257,
-        1,
-    ),
-}
+STEPS = {"6 layers, 384 wide": 2, "GPT-2 124M": 1}  # in each of a pair's two halves
 
 
 def their_model(preset: simple.Preset, model: GPT) -> GPT2LMHeadModel:
@@ -96,7 +86,7 @@ def seconds(step: Callable, batches: list[tuple[torch.Tensor, torch.Tensor]]) ->
 
 def compare(name: str, pairs: int) -> dict:
     """Time ours against both of theirs, in turn, and set the losses side by side."""
-    preset, vocab_size, steps = SHAPES[name]
+    (preset, vocab_size), steps = SHAPES[name], STEPS[name]
     torch.manual_seed(0)
     model = GPT(preset.config(vocab_size))
     sides = {
@@ -134,7 +124,7 @@ def main() -> None:
     """Compare at both shapes and write the log."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=6)
-    parser.add_argument("--shape", choices=SHAPES, nargs="*", default=list(SHAPES))
+    parser.add_argument("--shape", choices=STEPS, nargs="*", default=list(STEPS))
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     torch.set_num_threads(1)
