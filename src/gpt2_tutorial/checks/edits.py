@@ -8,7 +8,7 @@
 Behind the colon stands what is wrong:
 
 - `` `old` → `new` ``, or several of these joined by ` and `, one after the other. The old text must
-  stand once in the solution; `` every `old` → `new` `` replaces it wherever it stands.
+  stand once in the body of the solution; `` every `old` → `new` `` replaces it wherever it stands.
 - nothing, and on the next line a block: ` ```diff ` takes lines away (`-`) and adds some (`+`)
   beside lines that stay; ` ```python ` is another body below the same signature. A diff may follow
   edits, too.
@@ -165,15 +165,14 @@ def _mistake(group: Lines, file: str) -> Mistake:
     return Mistake(head[1], (head[3] or "").strip(), sentence, where, hint, language, block)
 
 
-def edited(source: str, mistake: Mistake) -> str:
-    """Give the text of a function with the mistake in it; ValueError where it does not fit.
+def edited(body: str, mistake: Mistake) -> str:
+    """Give the body of a function with the mistake in it; ValueError where it does not fit.
 
     >>> wrong = Mistake("a sum", "`a * b` → `a + b`", "You add.", "toy.md, line 3")
-    >>> print(edited("def area(a, b):\\n    return a * b", wrong))
-    def area(a, b):
-        return a + b
+    >>> edited("    return a * b", wrong)
+    '    return a + b'
     """
-    text = source
+    text = body
     if mistake.change or not mistake.block:
         for every, old, new in _edits(mistake):
             count = text.count(old)
@@ -184,7 +183,7 @@ def edited(source: str, mistake: Mistake) -> str:
             text = text.replace(old, new)
     for hunk in _hunks(mistake.block):
         text = _patched(text, hunk, mistake.where)
-    if text == source:
+    if text == body:
         raise ValueError(f"{mistake.where}: {mistake.name!r} changes nothing.")
     return text
 
@@ -234,7 +233,7 @@ def function_text(source: Source, mistake: Mistake) -> str:
         if mistake.change:
             raise ValueError(f"{mistake.where}: a python block is the whole body; edit nothing.")
         return "\n".join((opening, *(f"    {line}".rstrip() for line in mistake.block)))
-    return edited(f"{opening}\n{source.body}", mistake)
+    return f"{opening}\n{edited(source.body, mistake)}"
 
 
 def compiled(text: str, name: str, title: str, names: Mapping[str, object]) -> object:

@@ -198,7 +198,12 @@ def value_exercise(
     (0.693, 0.5)
     """
     names, written = vars(sys.modules[module]), _written(id, module, mistakes)
-    value = edits.compiled(solution, bound_name(solution), f"{id} solution", names)
+    try:
+        value = edits.compiled(solution, bound_name(solution), f"{id} solution", names)
+    except Exception as error:
+        raise ValueError(
+            f"Exercise {id!r}: its solution raises {type(error).__name__}: {error}."
+        ) from error
     found = Exercise(
         id, stub=stub, solution=value,
         mutants={m.name: _wrong_value(names, id, m) for m in written.values()},
@@ -221,8 +226,13 @@ def _table_file(module: str) -> Path:
 
 def _written(id: str, module: str, mistakes: str | None) -> dict[str, edits.Mistake]:
     """Read what is written about one exercise, by name."""
-    file = "mistakes" if mistakes is not None else _table_file(module).name
-    text = _table_file(module).read_text(encoding="utf-8") if mistakes is None else mistakes
+    file, text = "mistakes", mistakes
+    if text is None:
+        path = _table_file(module)
+        file = path.name
+        if not path.exists():
+            raise ValueError(f"Exercise {id!r}: {file} is missing; write its mistakes there.")
+        text = path.read_text(encoding="utf-8")
     table = edits.parse(text, file)
     if id not in table:
         raise ValueError(f"{file}: there is no table “## {id}” of the mistakes of exercise {id!r}.")
