@@ -289,3 +289,10 @@ def test_hostile_text_is_read_or_refused_with_file_and_line(text):
 
 def test_the_engine_offers_both_ways_of_registering():
     assert {"exercise", "value_exercise"} <= set(engine.__all__)
+
+
+def test_a_function_without_a_file_is_refused():
+    names = {}
+    exec("def area(a, b):\n    return a * b", names)
+    with pytest.raises(ValueError, match="area has no source"):
+        registry.exercise("98.1")(names["area"])

@@ -26,7 +26,7 @@ import inspect
 import linecache
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -84,13 +84,18 @@ class Source:
         return f"{self.opening}\n    ..."
 
 
-def source_of(function: object) -> Source:
+def source_of(function: Callable) -> Source:
     """Read the source of a function, without its decorator.
 
     >>> source_of(source_of).signature
-    'def source_of(function: object) -> Source:'
+    'def source_of(function: Callable) -> Source:'
     """
-    text = textwrap.dedent(inspect.getsource(function)).rstrip("\n")
+    code = function.__code__
+    # inspect.getsource would look through every module of torch first
+    lines = linecache.getlines(code.co_filename, function.__globals__)[code.co_firstlineno - 1 :]
+    text = textwrap.dedent("".join(inspect.getblock(lines))).rstrip("\n")
+    if not text:
+        raise ValueError(f"{function.__name__} has no source; write it in a file.")
     node, lines = ast.parse(text).body[0], text.split("\n")
     first = node.body[0].lineno - 1
     above = lines[node.lineno - 1 : first]
