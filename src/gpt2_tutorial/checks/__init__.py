@@ -10,8 +10,10 @@ from gpt2_tutorial.checks.engine import (
     load,
     load_all,
     run,
+    value_exercise,
 )
 
 __all__ = [
-    "EXERCISES", "Exercise", "Mutant", "Result", "check", "exercise", "load", "load_all", "run",
+    "EXERCISES", "Exercise", "Mutant", "Result",
+    "check", "exercise", "load", "load_all", "run", "value_exercise",
 ]  # fmt: skip

@@ -1,15 +1,15 @@
 """Check an answer and say one helpful thing about it; nothing here ever raises.
 
->>> @exercise("99.1", subgoal="score")
-... class CoinFlip:
-...     stub = "answer = None"
-...     solution = 0.693
-...     atol = 0.001
-...     mutants = {
-...         "base 2": (1.0, "You used the logarithm to base 2. Here it is the natural one."),
-...         "sign": (-0.693, "Chances below 1 have a negative logarithm: turn its sign round."),
-...         "chance": (0.5, "That is the chance itself, not its surprise."),
-...     }
+>>> table = '''
+... ## 99.1
+... - base 2: 1.0
+...   You used the logarithm to base 2. Here it is the natural one.
+... - sign: -0.693
+...   Chances below 1 have a negative logarithm: turn its sign round.
+... - chance: 1 / 2
+...   That is the chance itself, not its surprise.'''
+>>> toy = {"stub": "answer = None", "solution": "answer = 0.693", "atol": 0.001}
+>>> value_exercise("99.1", __name__, mistakes=table, **toy)
 >>> run("99.1", 1.0).mutant
 'base 2'
 >>> check("99.1", 0.693)
@@ -29,17 +29,19 @@ from gpt2_tutorial.checks.registry import (
     EXERCISES,
     Exercise,
     Mutant,
+    NoExercises,
     exercise,
     load,
     load_all,
     placeholders,
+    value_exercise,
 )
 from gpt2_tutorial.checks.show import describe, guarded, short
 from gpt2_tutorial.checks.values import diagnose_value
 
 __all__ = [
     "EXERCISES", "Exercise", "Mutant", "Result",
-    "check", "examine", "exercise", "load", "load_all", "run",
+    "check", "examine", "exercise", "load", "load_all", "run", "value_exercise",
 ]  # fmt: skip
 
 PLAIN = ("not callable", "no return", "type")
@@ -102,7 +104,7 @@ def _find(id: object) -> Exercise:
     if isinstance(id, str) and re.fullmatch(r"\d\d\.\d+", id):
         try:
             known = [found.id for found in load(id[:2])]
-        except ValueError:
+        except NoExercises:
             known = []
         if id in EXERCISES:
             return EXERCISES[id]

@@ -14,11 +14,13 @@ import re
 import string
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import NamedTuple
+from functools import cached_property
+from pathlib import Path
 
+from gpt2_tutorial.checks import edits
 from gpt2_tutorial.checks.outcomes import Outcome, call
 from gpt2_tutorial.checks.stubs import bound_name
 
@@ -32,11 +34,27 @@ GENERIC = (
 )  # fmt: skip
 
 
-class Mutant(NamedTuple):
+@dataclass
+class Mutant:
     """A mistake that somebody really made, and the sentence that names it."""
 
     answer: object
     sentence: str
+
+
+class Edited(Mutant):
+    """A mistake that stands in a chapter's table; it is compiled when it is first asked for."""
+
+    def __init__(self, make: Callable[[], object], mistake: edits.Mistake):
+        self._make, self._where, self.sentence = make, mistake.where, mistake.sentence
+
+    @cached_property
+    def answer(self) -> object:
+        """The wrong answer; ValueError says where the one stands that does not even compile."""
+        try:
+            return self._make()
+        except Exception as error:
+            raise ValueError(f"{self._where}: {type(error).__name__}: {error}") from error
 
 
 @dataclass
@@ -95,30 +113,152 @@ class Exercise:
 EXERCISES: dict[str, Exercise] = {}
 
 
-def exercise(id: str, *, subgoal: str = "") -> Callable[[type], type]:
-    """Register a class as exercise `id`; ValueError says what is missing from it.
+class NoExercises(ValueError):
+    """A chapter that has no exercises, or does not exist."""
 
-    >>> @exercise("99.1", subgoal="score")
-    ... class CoinFlip:
-    ...     stub = "answer = None"
-    ...     solution = 0.693
-    ...     mutants = {
-    ...         "base 2": (1.0, "That is the logarithm to base 2."),
-    ...         "sign": (-0.693, "A loss is never negative here."),
-    ...         "chance": (0.5, "That is the chance, not its surprise."),
-    ...     }
-    >>> EXERCISES.pop("99.1").subgoal
-    'score'
+
+def exercise(
+    id: str,
+    *,
+    subgoal: str = "",
+    spec: Callable | None = None,
+    inputs: Callable[[random.Random], Iterable] | None = None,
+    observe: Callable | None = None,
+    atol: float = 1e-5,
+    hints: Mapping[str, int] | None = None,
+    mistakes: str | None = None,
+) -> Callable:
+    """Register a function as the solution of exercise `id`; ValueError says what is missing.
+
+    The wrong answers stand in the Markdown file beside its module, or in `mistakes`.
+
+    >>> table = '''
+    ... ## 99.1
+    ... - a sum: `x * x` → `x + x`
+    ...   That is twice the number.
+    ... - a cube: `x * x` → `x * x * x`
+    ...   That is one factor too many.
+    ... - the number: `x * x` → `x`
+    ...   Multiply it by itself.'''
+    >>> @exercise("99.1", spec=lambda x: x**2, inputs=lambda rng: range(9), mistakes=table)
+    ... def square(x):
+    ...     # x: any number
+    ...     return x * x
+    >>> EXERCISES["99.1"].mutants["a cube"].answer(2)
+    8
+    >>> print(EXERCISES.pop("99.1").stub)
+    def square(x):
+        # x: any number
+        ...
     """
 
-    def register(cls: type) -> type:
-        found = _read(id, subgoal, cls)
-        for complaint in _complaints(found):
-            raise ValueError(f"Exercise {id!r}: {complaint}")
-        EXERCISES[id] = found
-        return cls
+    def register(given: Callable) -> Callable:
+        if isinstance(given, type):
+            return _registered(_read(id, subgoal, given), given)
+        source, written = edits.source_of(given), _written(id, given.__module__, mistakes)
+        stub = written.pop("stub", None)
+        found = Exercise(
+            id, stub=edits.function_text(source, stub) if stub else source.stub, solution=given,
+            mutants={m.name: _wrong_function(given, source, id, m) for m in written.values()},
+            subgoal=subgoal, spec=spec, inputs=inputs, hints=_hints(written, hints), atol=atol,
+            observe=observe, solution_text=source.text, module=given.__module__,
+        )  # fmt: skip
+        return _registered(found, given)
 
     return register
+
+
+def value_exercise(
+    id: str,
+    module: str,
+    *,
+    stub: str,
+    solution: str,
+    subgoal: str = "",
+    atol: float = 1e-5,
+    hints: Mapping[str, int] | None = None,
+    mistakes: str | None = None,
+) -> None:
+    """Register an exercise whose answer is a value; stub and solution are lines of Python.
+
+    They are run beside `module`, which is the `__name__` of the chapter.
+
+    >>> table = '''
+    ... ## 99.1
+    ... - base 2: 1.0
+    ...   That is the logarithm to base 2.
+    ... - sign: -0.693
+    ...   A loss is never negative here.
+    ... - chance: 1 / 2
+    ...   That is the chance, not its surprise.'''
+    >>> toy = {"stub": "answer = None", "solution": "answer = 0.693"}
+    >>> value_exercise("99.1", __name__, subgoal="score", mistakes=table, **toy)
+    >>> found = EXERCISES.pop("99.1")
+    >>> found.solution, found.mutants["chance"].answer
+    (0.693, 0.5)
+    """
+    names, written = vars(sys.modules[module]), _written(id, module, mistakes)
+    try:
+        value = edits.compiled(solution, bound_name(solution), f"{id} solution", names)
+    except Exception as error:
+        raise ValueError(
+            f"Exercise {id!r}: its solution raises {type(error).__name__}: {error}."
+        ) from error
+    found = Exercise(
+        id, stub=stub, solution=value,
+        mutants={m.name: _wrong_value(names, id, m) for m in written.values()},
+        subgoal=subgoal, hints=_hints(written, hints), atol=atol, solution_text=solution,
+        module=module,
+    )  # fmt: skip
+    _registered(found, None)
+
+
+def _registered(found: Exercise, given: object) -> object:
+    for complaint in _complaints(found):
+        raise ValueError(f"Exercise {found.id!r}: {complaint}")
+    EXERCISES[found.id] = found
+    return given
+
+
+def _table_file(module: str) -> Path:
+    return Path(sys.modules[module].__file__).with_suffix(".md")
+
+
+def _written(id: str, module: str, mistakes: str | None) -> dict[str, edits.Mistake]:
+    """Read what is written about one exercise, by name."""
+    file, text = "mistakes", mistakes
+    if text is None:
+        path = _table_file(module)
+        file = path.name
+        if not path.exists():
+            raise ValueError(f"Exercise {id!r}: {file} is missing; write its mistakes there.")
+        text = path.read_text(encoding="utf-8")
+    table = edits.parse(text, file)
+    if id not in table:
+        raise ValueError(f"{file}: there is no table “## {id}” of the mistakes of exercise {id!r}.")
+    return {mistake.name: mistake for mistake in table[id]}
+
+
+def _hints(written: dict[str, edits.Mistake], others: Mapping[str, int] | None) -> dict[str, int]:
+    found = {name: mistake.hint for name, mistake in written.items() if mistake.hint is not None}
+    return found | dict(others or {})
+
+
+def _wrong_function(
+    solution: Callable, source: edits.Source, id: str, mistake: edits.Mistake
+) -> Edited:
+    names, title = solution.__globals__, f"{id} {mistake.name}"
+    if mistake.change.startswith("= "):
+        return _wrong_value(names, id, mistake, mistake.change[2:])
+    text = edits.function_text(source, mistake)  # now, so that no table is loaded that does not fit
+    return Edited(lambda: edits.compiled(text, solution.__name__, title, names), mistake)
+
+
+def _wrong_value(names: dict, id: str, mistake: edits.Mistake, text: str = "") -> Edited:
+    text, title = text or mistake.change, f"{id} {mistake.name}"
+    if not text or mistake.block:
+        raise ValueError(f"{mistake.where}: write the wrong answer behind the colon.")
+    return Edited(lambda: edits.compiled(f"answer = {text}", "answer", title, names), mistake)
 
 
 def _read(id: str, subgoal: str, cls: type) -> Exercise:
@@ -183,11 +323,12 @@ def _mutant_complaints(found: Exercise) -> Iterable[str]:
     if len(found.mutants) < 3:
         yield f"it has {len(found.mutants)} mutants; give at least 3, each a real mistake."
     seen = {}
-    for name, (answer, sentence) in found.mutants.items():
+    for name, mutant in found.mutants.items():
+        sentence = mutant.sentence
         if not isinstance(sentence, str) or not sentence.strip():
             yield f"mutant {name!r} has no sentence."
             continue
-        if not found.is_value and not callable(answer):
+        if not (found.is_value or isinstance(mutant, Edited) or callable(mutant.answer)):
             yield f"mutant {name!r} should be a function."
         if sentence in seen:
             yield f"mutants {seen[sentence]!r} and {name!r} share one sentence."
@@ -210,28 +351,39 @@ def placeholders(sentence: str) -> set[str]:
 
 
 def load(chapter: str) -> list[Exercise]:
-    """Import one chapter's exercises and list them; ValueError where it has none.
+    """Import one chapter's exercises and list them; NoExercises where it has none.
 
     >>> load("77")
     Traceback (most recent call last):
-    ValueError: There are no exercises for chapter '77'.
+    gpt2_tutorial.checks.registry.NoExercises: There are no exercises for chapter '77'.
     """
     module = f"{PACKAGE}.chapter{chapter}"
     try:
         importlib.import_module(module)
+        _tables_are_used(module)
     except ModuleNotFoundError as error:
         _forget(chapter, module)
         if error.name != module:
             raise
-        raise ValueError(f"There are no exercises for chapter {chapter!r}.") from None
+        raise NoExercises(f"There are no exercises for chapter {chapter!r}.") from None
     except BaseException:
         _forget(chapter, module)
         raise
     return [EXERCISES[id] for id in sorted(EXERCISES) if id.startswith(f"{chapter}.")]
 
 
+def _tables_are_used(module: str) -> None:
+    """Refuse a table of mistakes that belongs to no exercise."""
+    file = _table_file(module)
+    written = edits.parse(file.read_text(encoding="utf-8"), file.name) if file.exists() else {}
+    for id, mistakes in written.items():
+        if id not in EXERCISES:
+            raise ValueError(f"{mistakes[0].where}: {file.stem}.py has no exercise {id!r}.")
+
+
 def _forget(chapter: str, module: str) -> None:
     """Drop what a broken chapter registered, so that the next try tells the real fault."""
+    sys.modules.pop(module, None)
     for id, found in list(EXERCISES.items()):
         if id.startswith(f"{chapter}.") and found.module == module:
             del EXERCISES[id]
