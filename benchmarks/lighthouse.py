@@ -23,8 +23,9 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "book"))
-from serving import FLAGS, PREFIX, SITE, Handler, find_browser, toc_pages  # noqa: E402
+sys.path[:0] = [str(ROOT / "tests" / "book"), str(ROOT / "tools")]
+from browser import find_browser  # noqa: E402
+from serving import FLAGS, PREFIX, SITE, Handler, toc_pages  # noqa: E402
 
 RUNS = int(os.environ.get("RUNS", "5"))
 LOOKS = {"desktop": ["--preset=desktop"], "phone": []}

@@ -1,6 +1,6 @@
 """Run a notebook as Colab would: alone in an empty folder, with our package as a wheel.
 
-Needs nothing but Python 3.11, like steps.py, which calls it.
+Needs nothing but Python 3.11.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Write launch/train_gpt2.py from the cells of the last notebook that are tagged `export`.
 
-Needs nothing but Python 3.11, like steps.py, which calls it.
+Needs nothing but Python 3.11.
 """
 
 import json

@@ -60,18 +60,18 @@ def install_torch():
     """Install the one version of PyTorch that the book is tested with, and say from where."""
     pinned = re.search(r"(?m)^torch==\S+", read("requirements.txt")).group()
     if answers(PYTORCH):
-        print("   {}: uv takes the build for this machine".format(pinned), flush=True)
+        print(f"   {pinned}: uv takes the build for this machine", flush=True)
         backend = ("--torch-backend=auto", pinned)
         run(PYTHON, "-m", "uv", "pip", "install", "--quiet", "--python", PYTHON, *backend)
     else:
-        print("   {}: PyTorch's own index is silent, so pip takes the usual build".format(pinned))
-        pip(pinned)
+        print(f"   {pinned}: PyTorch's own index is silent, so pip takes the usual build")
+        pip("--no-warn-conflicts", pinned)
 
 
 def main():
     wanted = hashlib.sha256("".join(map(read, ASKED)).encode()).hexdigest()
     stamp = os.path.join(VENV, "installed.txt")
-    if os.path.exists(stamp) and open(stamp, encoding="utf-8").read() == wanted:
+    if os.path.exists(stamp) and read(stamp) == wanted:
         return
     problem = refusal(sys.version_info)
     if problem:

@@ -10,15 +10,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, sync_playwright
-from serving import FLAGS, ROOT, SITE, find_browser, serve, toc_pages
+from serving import FLAGS, ROOT, SITE, serve, toc_pages
+
+from browser import ADVICE, find_browser
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 NO_SITE = "The site is not built, so there is nothing to look at. Run `make book` first."
-NO_BROWSER = (
-    "No Chrome or Chromium was found. Install one (Debian: `apt-get install chromium`; "
-    "elsewhere https://www.google.com/chrome/), or put its path into the variable CHROME."
-)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +48,7 @@ def address(site: Path) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     path = find_browser()
     if path is None:
-        pytest.fail(NO_BROWSER, pytrace=False)
+        pytest.fail(ADVICE, pytrace=False)
     with sync_playwright() as playwright:
         chrome = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chrome

@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
-from serving import FLAGS, SITE, find_browser, serve, toc_pages
+from serving import FLAGS, ROOT, SITE, serve, toc_pages
+
+sys.path.insert(0, str(ROOT / "tools"))
+from browser import find_browser  # noqa: E402
 
 TALL = 3000  # Chrome draws no picture taller than 16,384 pixels
 LOOKS = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +14,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
 PREFIX = "/GPT-2/"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -65,15 +61,6 @@ def serve(site: Path = SITE) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def find_browser() -> str | None:
-    """Find Chrome or Chromium: the one named in CHROME, else the first one installed."""
-    named = os.environ.get("CHROME")
-    if named:
-        return shutil.which(named)
-    found = [shutil.which(name) for name in (*BROWSERS, MAC_CHROME)]
-    return next((path for path in found if path), None)
 
 
 def toc_pages() -> list[str]:
