@@ -24,8 +24,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "book"), str(ROOT / "tools")]
-from browser import find_browser  # noqa: E402
 from serving import FLAGS, PREFIX, SITE, Handler, toc_pages  # noqa: E402
+
+from browser import find_browser  # noqa: E402
 
 RUNS = int(os.environ.get("RUNS", "5"))
 LOOKS = {"desktop": ["--preset=desktop"], "phone": []}

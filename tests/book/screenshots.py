@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from serving import FLAGS, ROOT, SITE, serve, toc_pages
 
 sys.path.insert(0, str(ROOT / "tools"))
-from browser import find_browser  # noqa: E402
+from browser import find_browser
 
 TALL = 3000  # Chrome draws no picture taller than 16,384 pixels
 LOOKS = {
