@@ -13,30 +13,10 @@ from types import ModuleType
 import pytest
 from serving import ROOT
 
+from drift.plan import SUPPORT, TAUGHT
+
 PAGE = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
-TAUGHT = (
-    "text",
-    "ngram",
-    "bigram",
-    "loop",
-    "autograd",
-    "optim",
-    "mlp",
-    "bpe",
-    "attention",
-    "block",
-    "gpt",
-    "pretrained",
-    "simple",
-    "generate",
-    "evaluate",
-    "step",
-    "shards",
-    "checkpoint",
-    "distributed",
-    "train",
-)
-AROUND = ("assets", "scoreboard", "ladder", "probes", "ledger", "checks")
+AROUND = tuple(name for name in SUPPORT if name != "figures")
 ENTRY = re.compile(r"\.\. (?:auto(?:function|class|method)|py:data):: (\w+)")
 
 
