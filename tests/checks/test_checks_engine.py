@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from gpt2_tutorial.checks import audit, check, engine, registry
+from gpt2_tutorial.checks.calls import call, copied
 from gpt2_tutorial.checks.compare import difference, same
 from gpt2_tutorial.checks.engine import EXERCISES, Exercise, Mutant, examine, exercise, run
-from gpt2_tutorial.checks.outcomes import call, copied
 from gpt2_tutorial.checks.show import short
 from gpt2_tutorial.checks.stubs import untouched
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from gpt2_tutorial import checks
+from gpt2_tutorial.checks.calls import error_text
 from gpt2_tutorial.checks.engine import Result
 from gpt2_tutorial.checks.needed import needed, plain_python
-from gpt2_tutorial.checks.outcomes import error_text
 
 MEMORY = 4 * 2**30  # bytes; without a limit one cell could take the machine down
 NOTHING = object()

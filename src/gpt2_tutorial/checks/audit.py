@@ -15,10 +15,10 @@ from itertools import combinations, count
 
 import torch
 
+from gpt2_tutorial.checks.calls import CallResult, alike, own_rng
 from gpt2_tutorial.checks.compare import same
 from gpt2_tutorial.checks.diagnose import behaves_like, try_out
 from gpt2_tutorial.checks.engine import Exercise, Mutant, examine
-from gpt2_tutorial.checks.outcomes import Outcome, alike, own_dice
 
 SEEDS = (0, 1, 2)
 CASES = 20
@@ -33,7 +33,7 @@ class Remembered(Exercise):
         self.cases = cache(super().cases)  # one seed: the very same cases
         self._outcomes: dict[tuple, tuple] = {}
 
-    def _call(self, answer: Callable, case: tuple) -> Outcome:
+    def _call(self, answer: Callable, case: tuple) -> CallResult:
         """Call an answer on one case, or tell what came of it the first time."""
         key = id(answer), id(case)
         if key not in self._outcomes:  # kept beside it, so that no other takes over its id
@@ -47,7 +47,7 @@ def unsolved(exercise: Exercise) -> list[str]:
     result = examine(exercise, stub)
     if result.status != "not tried":
         return [f"the stub is not ○ but: {result.message}"]
-    with own_dice():
+    with own_rng():
         right = not exercise.is_value and not try_out(exercise, stub).wrong
     return ["the stub gives the right answers already"] if right else []
 
@@ -96,7 +96,7 @@ def _twins(exercise: Exercise, a: str, b: str, seed: int, trials: dict) -> bool:
     one, two = exercise.mutants[a], exercise.mutants[b]
     if exercise.is_value:
         return same(one.answer, two.answer, exercise.atol)
-    with own_dice():
+    with own_rng():
         if (a, seed) not in trials:
             trials[a, seed] = try_out(exercise, one.answer, seed)
         return behaves_like(trials[a, seed], two, trials[a, seed].wrong)
@@ -107,7 +107,7 @@ def spec(exercise: Exercise) -> list[str]:
     if exercise.is_value:
         return []
     tried = 0
-    with own_dice():
+    with own_rng():
         for seed in count():
             for case in exercise.cases(seed):
                 want = exercise._call(exercise.spec, case)
@@ -123,7 +123,7 @@ def inputs(exercise: Exercise) -> list[str]:
     """Complain about too few cases, and about cases that do not follow from the seed alone."""
     if exercise.is_value:
         return []
-    with own_dice():
+    with own_rng():
         first, again, other = exercise.cases(0), _elsewhere(exercise), exercise.cases(1)
     found = []
     if len(first) < CASES:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from gpt2_tutorial.checks.show import describe, guarded, is_array, short
+from gpt2_tutorial.checks.show import describe, is_array, or_else, short
 
 KINDS = ("type", "shape", "dtype", "nan", "value")
 RELATIVE = 1e-5
@@ -42,7 +42,7 @@ def difference(
     'Your answer has the shape (3, 2); it should be (2, 3).'
     """
     fallback = Difference("type", f"{where} is {describe(got)}, which cannot be compared.")
-    return guarded(fallback, _difference, expected, got, atol, strict, where)
+    return or_else(fallback, _difference, expected, got, atol, strict, where)
 
 
 def same(expected: object, got: object, atol: float = 1e-5, *, strict: bool = False) -> bool:
@@ -76,7 +76,7 @@ def as_tensor(value: object) -> torch.Tensor | None:
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     if is_array(value):
-        return guarded(None, lambda: torch.as_tensor(value.tolist(), dtype=_dtype(value)))
+        return or_else(None, lambda: torch.as_tensor(value.tolist(), dtype=_dtype(value)))
     if isinstance(value, int) and abs(value) >= 2**63:
         return torch.tensor(float(value), dtype=torch.float64)
     if isinstance(value, float):
@@ -174,7 +174,7 @@ def _sequences(
 ) -> Difference | None:
     given = as_tensor(got)
     if given is not None and given.dim():
-        wanted = guarded(None, torch.tensor, expected)
+        wanted = or_else(None, torch.tensor, expected)
         if wanted is not None:
             return _numbers(expected, wanted, given, atol, False, where)
     if not isinstance(got, (list, tuple)):

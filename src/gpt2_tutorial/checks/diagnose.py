@@ -12,10 +12,10 @@ from functools import cached_property
 
 import torch
 
+from gpt2_tutorial.checks.calls import CallResult, alike
 from gpt2_tutorial.checks.compare import KINDS, difference
-from gpt2_tutorial.checks.outcomes import Outcome, alike
 from gpt2_tutorial.checks.registry import Exercise, Mutant
-from gpt2_tutorial.checks.show import describe, guarded, short
+from gpt2_tutorial.checks.show import describe, or_else, short
 from gpt2_tutorial.checks.stubs import untouched
 
 
@@ -36,8 +36,8 @@ class Trial:
 
     exercise: Exercise
     cases: list[tuple]
-    expected: list[Outcome]
-    got: list[Outcome]
+    expected: list[CallResult]
+    got: list[CallResult]
 
     @cached_property
     def wrong(self) -> list[int]:
@@ -111,7 +111,7 @@ def behaves_like(trial: Trial, mutant: Mutant, wrong: list[int]) -> bool:
     return proven_wrong
 
 
-def _pair(trial: Trial, index: int) -> tuple[Outcome, Outcome]:
+def _pair(trial: Trial, index: int) -> tuple[CallResult, CallResult]:
     return trial.got[index], trial.expected[index]
 
 
@@ -151,7 +151,7 @@ def _in_place(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis |
 
 
 def _frozen(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
-    def constant(outcomes: list[Outcome]) -> bool:
+    def constant(outcomes: list[CallResult]) -> bool:
         return all(alike(outcomes[0], other, 0.0, strict=True) for other in outcomes[1:])
 
     if len(trial.cases) < 2 or not constant(trial.got) or constant(trial.expected):
@@ -178,7 +178,7 @@ def _compared(trial: Trial, index: int, wrong: int) -> tuple[str, str]:
     kind, sentence = difference(want.value, got.value, trial.exercise.atol)
     if got.value is None:
         sentence = "On this input your function returns nothing: one path has no `return`."
-    if kind == "value" and not guarded(False, _is_large, want.value):
+    if kind == "value" and not or_else(False, _is_large, want.value):
         total = len(trial.cases)
         sentence = f"{total - wrong} of {total} cases are right. Here is the first that is not."
     return kind, sentence

@@ -23,8 +23,8 @@ import re
 import textwrap
 from dataclasses import dataclass
 
+from gpt2_tutorial.checks.calls import CallResult, own_rng
 from gpt2_tutorial.checks.diagnose import Diagnosis, Trial, diagnose_function
-from gpt2_tutorial.checks.outcomes import Outcome, own_dice
 from gpt2_tutorial.checks.registry import (
     EXERCISES,
     Exercise,
@@ -36,7 +36,7 @@ from gpt2_tutorial.checks.registry import (
     placeholders,
     value_exercise,
 )
-from gpt2_tutorial.checks.show import describe, guarded, short
+from gpt2_tutorial.checks.show import describe, or_else, short
 from gpt2_tutorial.checks.values import diagnose_value
 
 __all__ = [
@@ -116,7 +116,7 @@ def _find(id: object) -> Exercise:
 
 def examine(found: Exercise, answer: object, seed: int = 0) -> Result:
     """Check an answer against an exercise that need not be registered."""
-    with own_dice():
+    with own_rng():
         if found.is_value:
             return _value_result(found, diagnose_value(found, answer), answer)
         return _function_result(found, *diagnose_function(found, answer, seed))
@@ -148,7 +148,7 @@ def _function_result(found: Exercise, diagnosis: Diagnosis, trial: Trial | None)
     return _bad(found, diagnosis, shown, lines)
 
 
-def _shown(found: Exercise, case: tuple, want: Outcome, got: Outcome) -> dict[str, str]:
+def _shown(found: Exercise, case: tuple, want: CallResult, got: CallResult) -> dict[str, str]:
     arguments = ", ".join(short(argument, 60) for argument in case)
     texts = want.text(), got.text()
     if texts[0] == texts[1]:  # they differ beyond the fourth digit: show more of them
@@ -167,7 +167,7 @@ def _good(found: Exercise, diagnosis: Diagnosis, count: str) -> Result:
 def _bad(found: Exercise, diagnosis: Diagnosis, shown: dict, lines: list[str]) -> Result:
     sentence = diagnosis.sentence
     if diagnosis.mutant:
-        sentence = guarded(sentence, lambda: sentence.format(**shown))
+        sentence = or_else(sentence, lambda: sentence.format(**shown))
     # The hints are about the idea; they do not help with plain Python.
     hint = found.hints.get(diagnosis.mutant or diagnosis.kind, 0 if diagnosis.kind in PLAIN else 1)
     where = [f"  See hint {hint}."] if hint else []

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gpt2_tutorial.checks import edits
-from gpt2_tutorial.checks.outcomes import Outcome, call
+from gpt2_tutorial.checks.calls import CallResult, call
 from gpt2_tutorial.checks.stubs import bound_name
 
 PACKAGE = "gpt2_tutorial.checks"
@@ -105,7 +105,7 @@ class Exercise:
         made = self.inputs(random.Random(seed))
         return [case if isinstance(case, tuple) else (case,) for case in made]
 
-    def _call(self, answer: Callable, case: tuple) -> Outcome:
+    def _call(self, answer: Callable, case: tuple) -> CallResult:
         """Call an answer on one case, and look at it as this exercise does."""
         return call(answer, case, self.observe)
 

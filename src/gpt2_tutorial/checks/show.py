@@ -10,10 +10,10 @@ import torch
 WIDTH = 72
 
 
-def guarded(fallback: object, work: Callable, *args: object) -> object:
+def or_else(fallback: object, work: Callable, *args: object) -> object:
     """Run `work(*args)`; give `fallback` where it raises anything but a keyboard interrupt.
 
-    >>> guarded("no answer", int, "seven")
+    >>> or_else("no answer", int, "seven")
     'no answer'
     """
     try:
@@ -42,7 +42,7 @@ def short(value: object, width: int = WIDTH, digits: int = 4) -> str:
     >>> short(torch.zeros(65, 65))
     'tensor of shape (65, 65): 0.0, 0.0, 0.0, 0.0, …'
     """
-    text = guarded(f"<{type(value).__name__}>", _text, value, digits, 0)
+    text = or_else(f"<{type(value).__name__}>", _text, value, digits, 0)
     line = " ".join(text.split("\n"))
     return line if len(line) <= width else line[: width - 1] + "…"
 
@@ -112,7 +112,7 @@ def describe(value: object) -> str:
     >>> describe(None), describe(0.5), describe(torch.zeros(2, 3))
     ('nothing (None)', 'a number', 'a tensor of shape (2, 3)')
     """
-    return guarded(f"a {type(value).__name__}", _describe, value)
+    return or_else(f"a {type(value).__name__}", _describe, value)
 
 
 def _describe(value: object) -> str:

@@ -11,7 +11,7 @@ import bisect
 import dis
 import types
 
-from gpt2_tutorial.checks.show import guarded
+from gpt2_tutorial.checks.show import or_else
 
 _SILENT = {"RESUME", "NOP", "CACHE", "EXTENDED_ARG", "PRECALL"}
 _EMPTY = ([("LOAD_CONST", "None"), ("RETURN_VALUE", "None")], [("RETURN_CONST", "None")])
@@ -46,7 +46,7 @@ def stub_value(stub: str) -> object:
     for node in reversed(ast.parse(stub).body):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == name:
-            return guarded(None, ast.literal_eval, node.value)
+            return or_else(None, ast.literal_eval, node.value)
     return None
 
 
@@ -56,7 +56,7 @@ def untouched(stub: str, answer: object) -> bool:
     >>> untouched("def double(x): ...", lambda x: 2 * x)
     False
     """
-    return bool(guarded(False, _untouched, stub, answer))
+    return bool(or_else(False, _untouched, stub, answer))
 
 
 def _untouched(stub: str, answer: object) -> bool:
@@ -83,7 +83,7 @@ def _shipped(stub: str) -> tuple[types.CodeType, list[str] | None]:
     if isinstance(node, ast.ClassDef):
         return code, None
     values = [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
-    return code, guarded(None, lambda: [repr(ast.literal_eval(value)) for value in values])
+    return code, or_else(None, lambda: [repr(ast.literal_eval(value)) for value in values])
 
 
 def _defaults_of(function: types.FunctionType) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gpt2_tutorial.checks.compare import as_tensor, difference, same
 from gpt2_tutorial.checks.diagnose import NOT_TRIED, Diagnosis
 from gpt2_tutorial.checks.registry import Exercise
-from gpt2_tutorial.checks.show import describe, guarded, short
+from gpt2_tutorial.checks.show import describe, or_else, short
 from gpt2_tutorial.checks.stubs import stub_value
 
 
@@ -22,7 +22,7 @@ def diagnose_value(exercise: Exercise, answer: object) -> Diagnosis:
     >>> diagnose_value(toy, 0.75).sentence
     'Your number is too large.'
     """
-    if _is_blank(answer) or guarded(False, _is_shipped, exercise.stub, answer):
+    if _is_blank(answer) or or_else(False, _is_shipped, exercise.stub, answer):
         return NOT_TRIED
     known = _recognised(exercise, answer, lambda right: answer)
     known = known or _recognised(exercise, answer, lambda right: _tidied(right, answer))
@@ -30,9 +30,9 @@ def diagnose_value(exercise: Exercise, answer: object) -> Diagnosis:
         return known
     found = difference(exercise.solution, answer, exercise.atol)
     if found.kind == "value":
-        advice = guarded("", _advice, exercise, answer) or "That is not it yet."
+        advice = or_else("", _advice, exercise, answer) or "That is not it yet."
         return Diagnosis("wrong", "value", advice)
-    advice = guarded("", _type_advice, exercise.solution, answer) if found.kind == "type" else ""
+    advice = or_else("", _type_advice, exercise.solution, answer) if found.kind == "type" else ""
     return Diagnosis("wrong", found.kind, advice or found.sentence)
 
 
@@ -40,7 +40,7 @@ def _recognised(
     exercise: Exercise, answer: object, tidy: Callable[[object], object]
 ) -> Diagnosis | None:
     def fits(value: object) -> bool:
-        return same(value, guarded(answer, tidy, value), exercise.atol)
+        return same(value, or_else(answer, tidy, value), exercise.atol)
 
     if fits(exercise.solution):
         return Diagnosis("passed", "passed")

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import torch
 
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.show import guarded, is_array, short
+from gpt2_tutorial.checks.show import is_array, or_else, short
 
 
 @dataclass
-class Outcome:
+class CallResult:
     """What one call gave: a value or an error, and what it did on the side."""
 
     value: object = None
@@ -43,7 +43,7 @@ def error_text(error: BaseException, width: int = 160) -> str:
     >>> error_text(ValueError("two lines\\nof text"))
     'two lines'
     """
-    text = guarded("", str, error).strip()
+    text = or_else("", str, error).strip()
     line = text.split("\n")[0]
     return line if len(line) <= width else line[: width - 1] + "…"
 
@@ -72,19 +72,19 @@ def copied(value: object, memo: dict | None = None) -> object:
     elif type(value) is tuple:
         made = tuple(copied(item, memo) for item in value)
     else:
-        made = guarded(value, copy.deepcopy, value)
+        made = or_else(value, copy.deepcopy, value)
     memo[id(value)] = made
     return made
 
 
-def call(fn: Callable, case: tuple, observe: Callable | None = None) -> Outcome:
+def call(fn: Callable, case: tuple, observe: Callable | None = None) -> CallResult:
     """Call `fn` on copies of one case's arguments.
 
     >>> call(lambda a, b: a / b, (1, 0)).text()
     'ZeroDivisionError: division by zero'
     """
     given = copied(case)
-    outcome, screen = Outcome(), _Screen()
+    outcome, screen = CallResult(), _Screen()
     random.seed(0)
     torch.default_generator.manual_seed(0)
     if numpy := sys.modules.get("numpy"):
@@ -93,7 +93,7 @@ def call(fn: Callable, case: tuple, observe: Callable | None = None) -> Outcome:
         with contextlib.redirect_stdout(screen), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = fn(*given) if observe is None else observe(fn, *given)
-        outcome.value = guarded(value, copied, value)
+        outcome.value = or_else(value, copied, value)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -128,10 +128,11 @@ def _kept(before: object, after: object) -> bool:
     return True
 
 
-def alike(expected: Outcome, got: Outcome, atol: float, *, strict: bool = False) -> bool:
+def alike(expected: CallResult, got: CallResult, atol: float, *, strict: bool = False) -> bool:
     """Say whether two calls came to the same: the same answer, or the same kind of error.
 
-    >>> alike(Outcome(1), Outcome(1.0), 0.0), alike(Outcome(1), Outcome(error=KeyError()), 0.0)
+    >>> one = CallResult(1)
+    >>> alike(one, CallResult(1.0), 0.0), alike(one, CallResult(error=KeyError()), 0.0)
     (True, False)
     """
     if expected.error is not None or got.error is not None:
@@ -142,11 +143,11 @@ def alike(expected: Outcome, got: Outcome, atol: float, *, strict: bool = False)
 
 
 @contextlib.contextmanager
-def own_dice() -> Iterator[None]:
+def own_rng() -> Iterator[None]:
     """Put the notebook's random numbers back as they were when the work is done.
 
     >>> random.seed(1); first = random.random(); random.seed(1)
-    >>> with own_dice():
+    >>> with own_rng():
     ...     random.seed(99)
     >>> random.random() == first
     True
