@@ -33,6 +33,7 @@ from gpt2_tutorial.runs.signals import Stop
 from gpt2_tutorial.shards import ShardError, write_shards
 from gpt2_tutorial.text import CharTokenizer
 from terminal import as_in_a_terminal
+from tiers import tiered
 
 if os.name == "nt":
     pytest.skip("signals and forks of Unix", allow_module_level=True)
@@ -202,7 +203,7 @@ MOMENTS = {  # where, at which call, what is sent, and to which ranks; torchrun 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", tiered(MOMENTS, ("writing the data", "a step", "a save")))
 def test_asked_to_stop_it_saves_and_the_same_command_ends_with_the_same_bits(
     tmp_path, whole, moment
 ):
@@ -253,7 +254,7 @@ ALONE = {  # where, at which call, what, in which rank; the code and a part of t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", tiered(ALONE, ("a batch", "a look")))
 def test_one_process_that_fails_ends_all_with_its_sentence(tmp_path, name):
     where, nth, error, rank, code, part = ALONE[name]
     fault = Fault(where, fails(error), nth, (rank,))
@@ -263,7 +264,7 @@ def test_one_process_that_fails_ends_all_with_its_sentence(tmp_path, name):
     one_sentence(ended, part)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_what_nobody_foresaw_keeps_its_traceback_and_is_no_word_against_trying_again(tmp_path):
     faults = [Fault("runs.watch.stream", fails(KeyError("what?")), 1, (1,))]
     ended = trained(tmp_path / "run", faults=faults, timeout=60)
@@ -291,7 +292,7 @@ WRITES = {  # where, at which call, in a run of how many processes
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("name", tiered(WRITES, ("the first word", "a checkpoint")))
 def test_a_disk_that_fills_up_is_a_sentence_and_what_was_saved_is_whole(tmp_path, whole, name):
     where, nth, ranks = WRITES[name]
     folder = tmp_path / "run"
@@ -316,7 +317,7 @@ def test_metrics_that_cannot_be_written_are_a_sentence_and_a_status(tmp_path, wh
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("begun", tiered([False, True], [True]))
 def test_a_folder_that_may_not_be_written_is_a_sentence(tmp_path, whole, begun):
     """From the beginning, or from the middle of a run on."""
     home, folder = tmp_path / "home", tmp_path / "home" / "run"
@@ -336,7 +337,7 @@ def test_a_folder_that_may_not_be_written_is_a_sentence(tmp_path, whole, begun):
     assert trained(folder, ranks=1).codes == [0] and bits(folder) == whole[1]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_disk_that_is_really_full_and_one_that_is_read_only(tmp_path):
     """A disk of 20 MB in memory, for one process that may mount it; something else fills it."""
     disk = tmp_path / "disk"
@@ -439,7 +440,7 @@ def stopped(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["altered", "torn", "without its manifest"])
+@pytest.mark.parametrize("how", tiered(["altered", "torn", "without its manifest"], ["torn"]))
 def test_a_damaged_checkpoint_is_skipped_and_the_run_ends_with_the_same_bits(
     stopped, whole, how, tmp_path
 ):
@@ -572,7 +573,7 @@ def test_without_a_compiler_there_is_a_sentence():
     assert "install a C++ compiler, or take --no-compile" in end.reason
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_and_not_in_turn_and_stopped_while_it_compiles(tmp_path):
     folder = tmp_path / "run"
@@ -683,7 +684,7 @@ def test_a_rank_that_is_killed_under_torchrun_costs_no_bit(tmp_path, whole):
     assert bits(tmp_path / "run") == whole[2]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_ranks_whose_torchrun_was_killed_stop_with_a_checkpoint(tmp_path, whole):
     script = planted(
         tmp_path,
