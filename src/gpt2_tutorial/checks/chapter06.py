@@ -2,14 +2,14 @@
 
 import codecs
 import random
-import re  # noqa: F401 — wrong repairs in the table still use it
+import re  # noqa: F401 — wrong answers in the table use it
 import unicodedata
 from collections import Counter
 from itertools import pairwise
 
 import regex
 
-from gpt2_tutorial.bpe import GPT2_PATTERN, bytes_to_unicode  # noqa: F401 — the table uses both
+from gpt2_tutorial.bpe import GPT2_PATTERN, bytes_to_unicode  # noqa: F401 — a wrong answer
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 
