@@ -28,6 +28,9 @@ class Ranks(NamedTuple):
         return self.rank == 0
 
 
+ALONE = Ranks(0, 0, 1, torch.device("cpu"))
+
+
 def setup(device: str | None = None, timeout_s: float = 600) -> Ranks:
     """Join the other processes that torchrun started; alone, do nothing.
 

@@ -21,7 +21,8 @@ from gpt2_tutorial.commands.prepare import PrepareError, find_files, text_source
 from gpt2_tutorial.runs import encode
 from gpt2_tutorial.runs.encode import ParallelEncoder, batches, load_tokenizer
 from gpt2_tutorial.runs.models import tokenizer_of_shards
-from gpt2_tutorial.shards import ShardError, ShardLoader, check_shards, read_index
+from gpt2_tutorial.shard_format import ShardError, check_shards, read_index
+from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.text import CharTokenizer
 
 SRC = Path(__file__).parents[2] / "src"

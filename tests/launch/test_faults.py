@@ -30,7 +30,8 @@ from gpt2_tutorial import checkpoint
 from gpt2_tutorial.runs import ending
 from gpt2_tutorial.runs.run_folder import FolderError, RunFolder
 from gpt2_tutorial.runs.signals import Stop
-from gpt2_tutorial.shards import ShardError, write_shards
+from gpt2_tutorial.shard_format import ShardError
+from gpt2_tutorial.shards import write_shards
 from gpt2_tutorial.text import CharTokenizer
 from terminal import as_in_a_terminal
 
@@ -197,7 +198,7 @@ MOMENTS = {  # where, at which call, what is sent, and to which ranks; torchrun 
     "a sample": ("runs.watch.stream", 1, [INT], (0,)),
     "HellaSwag": ("runs.watch.multiple_choice", 2, [TERM], (1,)),
     # by several roads: to the whole group, through torchrun, from a terminal that closes
-    "a save": ("checkpoint._write_parts", 1, [TERM, TERM, HUP], (0, 1)),
+    "a save": ("checkpoint.write_state", 1, [TERM, TERM, HUP], (0, 1)),
 }
 
 
@@ -220,7 +221,7 @@ def test_asked_to_stop_it_saves_and_the_same_command_ends_with_the_same_bits(
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait_and_costs_steps_only(tmp_path, whole):
-    fault = Fault("checkpoint._write_parts", sends(signal.SIGINT, signal.SIGINT), 2)
+    fault = Fault("checkpoint.write_state", sends(signal.SIGINT, signal.SIGINT), 2)
     ended = trained(tmp_path / "run", faults=[fault], ranks=1)
     assert ended.codes == [-signal.SIGINT] and ended.status["state"] == "running"
     assert trained(tmp_path / "run", ranks=1).codes == [0]
@@ -284,8 +285,8 @@ def test_what_is_wrong_for_all_is_said_once(tmp_path):
 WRITES = {  # where, at which call, in a run of how many processes
     "the lock": ("runs.run_folder._locked", 0, 1),
     "the first word": ("runs.run_folder.write_whole", 0, 2),
-    "the data": ("shards.write_whole", 1, 1),
-    "a checkpoint": ("checkpoint.save_file", 4, 2),
+    "the data": ("shard_writer.write_whole", 1, 1),
+    "a checkpoint": ("state_files.save_file", 4, 2),
     "the model": ("pretrained.save_file", 0, 1),
 }
 
@@ -631,7 +632,7 @@ def test_ctrl_c_in_the_terminal_of_run_sh_reaches_a_save_and_does_not_cut_it_off
         """
         import os, pathlib, runpy, time
         from gpt2_tutorial import checkpoint
-        real, began = checkpoint._write_parts, pathlib.Path(__file__).with_name("saving")
+        real, began = checkpoint.write_state, pathlib.Path(__file__).with_name("saving")
 
         def slow(aside, state):
             if state["run"]["step"] == 4:
@@ -639,7 +640,7 @@ def test_ctrl_c_in_the_terminal_of_run_sh_reaches_a_save_and_does_not_cut_it_off
                 time.sleep(4)
             return real(aside, state)
 
-        checkpoint._write_parts = slow
+        checkpoint.write_state = slow
         """,
     )
     process = launched(tmp_path / "run", "bash", RUN_SH, script=script)

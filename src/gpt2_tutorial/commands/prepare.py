@@ -20,8 +20,10 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from gpt2_tutorial import assets
+from gpt2_tutorial.files import write_whole
 from gpt2_tutorial.runs.encode import END_OF_TEXT, EncodeError, ParallelEncoder, load_tokenizer
-from gpt2_tutorial.shards import ShardError, check_shards, write_shards, write_whole
+from gpt2_tutorial.shard_format import ShardError, check_shards
+from gpt2_tutorial.shard_writer import write_shards
 
 KINDS = (".txt", ".md", ".jsonl", ".jsonl.gz", ".parquet")
 SPEECHES = 5_000  # characters of Shakespeare that make a document
@@ -363,7 +365,7 @@ def hub_source(name: str, configuration: str | None, out: Path) -> Source:
             raise unreachable(error) from None
         try:
             out.mkdir(parents=True, exist_ok=True)
-            write_whole(note, json.dumps({"repository": repository, "version": found}).encode())
+            write_whole(note, json.dumps({"repository": repository, "version": found}))
         except OSError as error:
             raise PrepareError(f"{note} could not be written ({error.strerror})") from None
         return found
