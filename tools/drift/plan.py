@@ -25,7 +25,9 @@ CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 TAUGHT = tuple(dict.fromkeys(name for _, modules in CHAPTERS.values() for name in modules))
 
-# notebooks may import these
+# Modules that taught ones import and that no chapter shows: why a chapter does without the room.
+BACK_ROOMS: dict[str, str] = {}
+# notebooks may import these as well
 SUPPORT = ("assets", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
 BEHIND_THE_SCENES = ("__init__", "__main__", "commands", "runs")  # no notebook, no taught module
 TAUGHT_MAY_ALSO_IMPORT = ("assets",)
