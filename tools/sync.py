@@ -6,8 +6,8 @@
 The package is the truth. A cell tagged `src:MODULE` shows definitions of that module as they stand
 there; a public one that no cell shows yet, and no list excuses, gets a cell behind the one that
 shows its neighbour above. A class may be told in several cells: where a comment `# … encode: below`
-stands between its methods, only the methods that the cell has are written. `exercise:NN.N` begins with the checkers' stub, and the last fold of
-`solution:NN.N` holds their solution.
+stands between its methods, only the methods that the cell has are written. `exercise:NN.N` begins
+with the checkers' stub, and the last fold of `solution:NN.N` holds their solution.
 """
 
 from __future__ import annotations
