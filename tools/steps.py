@@ -73,6 +73,7 @@ SAME_EVERYWHERE = (  # what no rounding reaches; faults take long and compare a 
     "tests/book",
     "tests/code/test_assets.py",
     "tests/code/test_bpe.py",
+    "tests/code/test_bpe_stream.py",
     "tests/code/test_bpe_tiktoken.py",
     "tests/commands/test_prepare.py",
     "tests/launch",

@@ -23,6 +23,7 @@ TAUGHT = (
     "optim",
     "mlp",
     "bpe",
+    "bpe_export",
     "attention",
     "block",
     "gpt",
