@@ -12,7 +12,7 @@ setup:      ; @$(PYTHON) tools/steps.py setup      # only the environment
 
 sync:       ; @$(PYTHON) tools/steps.py sync       # the package's code, stubs and solutions, into the notebooks
 student:    ; @$(PYTHON) tools/steps.py student    # the notebooks without solutions, for a class
-export:     ; @$(PYTHON) tools/steps.py export     # the last notebook's cells, as launch/train_gpt2.py
+export:     ; @$(PYTHON) tools/steps.py export     # the last notebook's cells, as gpt2_tutorial/launch/train_gpt2.py
 results:    ; @$(PYTHON) tools/steps.py results    # the tables of the results page, from results/
 report:     ; @$(PYTHON) tools/steps.py report     # how the chapters read; never fails
 solved:     ; @$(PYTHON) tools/steps.py solved     # every notebook with its solutions put in

@@ -9,7 +9,7 @@ Needs nothing but Python 3.11: the first step makes the environment that the oth
     python3 tools/steps.py serve       show the built site on localhost
     python3 tools/steps.py student     write the notebooks without their solutions
     python3 tools/steps.py sync        write into the notebooks what the package has
-    python3 tools/steps.py export      write launch/train_gpt2.py from the last notebook
+    python3 tools/steps.py export      write the training script from the last notebook
     python3 tools/steps.py results     write into pages and notebooks what the logs say
     python3 tools/steps.py report      show how the chapters read: sentences, words, counts
     python3 tools/steps.py solved      run every notebook with its solutions put in

@@ -317,10 +317,10 @@ def train(
 
 
 @dataclass
-class Trained:
+class TrainedModel:
     """What `fit` hands back: the best weights, the curve, and how it was done.
 
-    >>> Trained(nn.Linear(3, 2), "cpu", "float32", "asked for", "AdamW").stopped
+    >>> TrainedModel(nn.Linear(3, 2), "cpu", "float32", "asked for", "AdamW").stopped
     'by hand'
     """
 
@@ -344,7 +344,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     on_eval: Callable[[list[dict]], None] | None = None,
-) -> Trained:
+) -> TrainedModel:
     """Train a fresh GPT on `train_ids`; hand back the weights best on `val_ids`.
 
     >>> ids = torch.arange(65)
@@ -398,13 +398,13 @@ def live_curve() -> Callable[[list[dict]], None]:
     return draw
 
 
-def _describe(model: GPT, preset: Preset) -> Trained:
+def _describe(model: GPT, preset: Preset) -> TrainedModel:
     device = next(model.parameters()).device
     dtype, because = choose_precision(device, model.config, preset.precision)
     fused = make_optimizer(model, preset).defaults["fused"]
     optimizer = "fused AdamW" if fused else "AdamW"
     name = str(dtype).removeprefix("torch.")
-    return Trained(model, device.type, name, because, optimizer)
+    return TrainedModel(model, device.type, name, because, optimizer)
 
 
 def _check_finite(loss: float, step: int, preset: Preset) -> None:

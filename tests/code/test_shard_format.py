@@ -20,8 +20,13 @@ from gpt2_tutorial.shard_format import (
 )
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.text import CharTokenizer
-from small_shards import hasty  # noqa: F401  a fixture of all tests here
-from small_shards import LETTERS, counting, same_texts, write
+from small_shards import (
+    LETTERS,
+    counting,
+    hasty,  # noqa: F401  a fixture of all tests here
+    same_texts,
+    write,
+)
 
 
 def test_a_header_can_be_read_by_hand(tmp_path):

@@ -20,8 +20,17 @@ from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.shard_format import ShardError, check_shards, read_index
 from gpt2_tutorial.shard_writer import in_validation, shuffled, write_shards
 from gpt2_tutorial.text import CharTokenizer
-from small_shards import hasty  # noqa: F401  a fixture of all tests here
-from small_shards import LETTERS, NUMBERS, contents, numbers, one_document, same_texts, tokens_of, write
+from small_shards import (
+    LETTERS,
+    NUMBERS,
+    contents,
+    hasty,  # noqa: F401  a fixture of all tests here
+    numbers,
+    one_document,
+    same_texts,
+    tokens_of,
+    write,
+)
 
 SRC = Path(__file__).parents[2] / "src"
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from gpt2_tutorial.shard_format import ShardError
 from gpt2_tutorial.shards import ShardLoader, TokenRing, epoch_order
-from small_shards import hasty  # noqa: F401  a fixture of all tests here
-from small_shards import counting
+from small_shards import (
+    counting,
+    hasty,  # noqa: F401  a fixture of all tests here
+)
 
 
 def spec_batches(tokens, B, T, rank, world_size, seed, rounds):

@@ -162,9 +162,9 @@ def trained(folder, *words, faults=(), ranks=2, timeout=120):
 def bits(folder):
     """Everything that training has made, but for the time it took."""
     newest = checkpoint.latest(folder / "checkpoints")
-    assert newest.name == "step_00000012"
+    assert newest.step == 12
     names = ("model.safetensors", "optimizer.safetensors", "rng.safetensors")
-    made = [(newest / name).read_bytes() for name in names]
+    made = [(newest.path / name).read_bytes() for name in names]
     rows = [row for row in RunFolder(folder).rows() if "loss" in row]
     return [*made, [(row["step"], row["loss"], row["lr"]) for row in rows]]
 
@@ -194,7 +194,7 @@ MOMENTS = {  # where, at which call, what is sent, and to which ranks; torchrun 
     "writing the data": ("shards.write_shards", 0, [INT], (0, 1)),
     "a step": ("step.chunked_loss", 12, [TERM], (0, 1)),
     "a step of one rank": ("step.chunked_loss", 12, [TERM], (1,)),
-    "an evaluation": ("train.chunked_loss", 3, [HUP], (1,)),
+    "an evaluation": ("run.chunked_loss", 3, [HUP], (1,)),
     "a sample": ("runs.watch.stream", 1, [INT], (0,)),
     "HellaSwag": ("runs.watch.multiple_choice", 2, [TERM], (1,)),
     # by several roads: to the whole group, through torchrun, from a terminal that closes
@@ -333,7 +333,7 @@ def test_a_folder_that_may_not_be_written_is_a_sentence(tmp_path, whole, begun):
     one_sentence(ended, "Permission denied")
     if begun:
         assert ended.status["code"] == 74
-        assert checkpoint.latest(folder / "checkpoints").name == "step_00000000"
+        assert checkpoint.latest(folder / "checkpoints").step == 0
     assert trained(folder, ranks=1).codes == [0] and bits(folder) == whole[1]
 
 
@@ -553,7 +553,7 @@ def test_one_rank_without_numbers_stops_all_before_a_weight_has_moved(tmp_path):
     ended = trained(tmp_path / "run", faults=[Fault("step.chunked_loss", poison, 9, (1,))])
     assert ended.codes == [70, 70] and ended.status["step"] == 4, ended
     one_sentence(ended, "at step 4 the gradient's length is nan")
-    assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step_00000004"
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints").step == 4
 
 
 def poison():
@@ -649,7 +649,7 @@ def test_ctrl_c_in_the_terminal_of_run_sh_reaches_a_save_and_does_not_cut_it_off
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 75 and "the same command goes on" in said, said
     assert RunFolder(tmp_path / "run").status()["code"] == 75
-    assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step_00000004"
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints").step == 4
 
 
 def wait_for(path, process, seconds=120):

@@ -21,22 +21,26 @@ CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "13": ("generate_and_judge", ("sampling", "cache", "generate", "int8", "evaluate")),
     "14": ("fast_step", ("step",)),
     "15": ("never_lost", ("shards", "checkpoint")),
-    "16": ("ddp", ("distributed", "train")),
+    "16": ("ddp", ("distributed", "config", "run", "train")),
 }
 TAUGHT = tuple(dict.fromkeys(name for _, modules in CHAPTERS.values() for name in modules))
 
-# Modules that taught ones import and that no chapter shows: why a chapter does without the room.
+# Modules that taught ones import and that no chapter need show: why it does without the room.
 BACK_ROOMS: dict[str, str] = {
     "bpe_input": "refuses texts, special tokens, merges and files that no tokenizer can use",
     "bpe_stream": "encodes texts that come in chunks, for the shards of chapter 15",
-    "files": "keeps files whole, which chapter 15 teaches",
+    "files": "keeps files whole; chapter 15 shows how",
     "weight_files": "finds the files of a model, refuses damaged ones and pickles",
     "generate_input": "refuses prompts, ids and logits that nobody can write from",
+    "shard_format": "reads the files of chapter 15 and refuses damaged ones; it reads one by hand",
+    "shard_writer": "writes them, and goes on after a kill; the chapter cuts a row by hand",
+    "state_files": "takes tensors out of nested dictionaries and puts them back",
     "evaluate_input": "refuses texts and exam questions that nobody can judge",
 }
 # notebooks may import these as well
 SUPPORT = ("assets", "exam_files", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
-BEHIND_THE_SCENES = ("__init__", "__main__", "commands", "runs")  # no notebook, no taught module
+# no notebook and no taught module may
+BEHIND_THE_SCENES = ("__init__", "__main__", "commands", "launch", "runs")
 TAUGHT_MAY_ALSO_IMPORT = ("assets",)
 # cells tagged `export`: the script they become needs them
 EXPORTED_MAY_ALSO_IMPORT = ("commands", "runs")

@@ -60,7 +60,7 @@ def part_complaints(module: str, part: Definition, whole: Definition) -> list[st
 
 
 def cell_complaints(chapter: str, module: str, cell: Cell, source: dict[str, Definition]) -> list:
-    if module not in plan.CHAPTERS.get(chapter, ("", ()))[1]:
+    if module not in (*plan.CHAPTERS.get(chapter, ("", ()))[1], *plan.BACK_ROOMS):
         return [f"{cell.where}: chapter {chapter} does not finish {module!r}: change the tag."]
     shown_here = definitions(cell.source, python(cell))
     if not shown_here:

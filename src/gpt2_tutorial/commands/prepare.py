@@ -49,7 +49,7 @@ class Source:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sources and their options to the parser of `gpt2 prepare`."""
     sources = parser.add_subparsers(dest="source", required=True, metavar="SOURCE")
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     shared.add_argument("--out", type=Path, help="folder for the shards (default: data/SOURCE)")
     shared.add_argument(
         "--tokenizer",
@@ -82,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared.add_argument("--quiet", action="store_true", help="no progress bar (default: a bar)")
 
-    text = sources.add_parser("text", parents=[shared], help="files or folders of this machine")
+    text = sources.add_parser(
+        "text", parents=[shared], allow_abbrev=False, help="files or folders of this machine"
+    )
     text.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help=", ".join(KINDS))
     text.add_argument(
         "--field", default="text", metavar="NAME",
@@ -93,13 +95,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a document is in a text file; a paragraph ends at an empty line "
         "(default: %(default)s)",
     )  # fmt: skip
-    sources.add_parser("shakespeare", parents=[shared], help="tiny Shakespeare, for small runs")
+    sources.add_parser(
+        "shakespeare", parents=[shared], allow_abbrev=False, help="tiny Shakespeare, for small runs"
+    )
     for name, (repository, usual, _) in HUB.items():
-        hub = sources.add_parser(name, parents=[shared], help=f"{repository}, streamed")
+        hub = sources.add_parser(
+            name, parents=[shared], allow_abbrev=False, help=f"{repository}, streamed"
+        )
         hub.add_argument(
             "--name", help=f"which configuration of the data set (default: {usual or 'its own'})"
         )
-    check = sources.add_parser("check", help="read every byte of shards that are there")
+    check = sources.add_parser(
+        "check", allow_abbrev=False, help="read every byte of shards that are there"
+    )
     check.add_argument("folder", type=Path, help="the folder of the shards")
 
 

@@ -41,11 +41,11 @@ def add_arguments(parser):
     add("--tracker", choices=TRACKERS, help="show the metrics there as well")
     add("--price", type=real(0), help="dollars an hour (default: `gpt2 plan`'s)")
     group = parser.add_argument_group("settings", "each in place of the preset's")
-    for field in fields(TrainConfig):
+    for setting in fields(TrainConfig):
         yes_no = {"action": argparse.BooleanOptionalAction}
-        how = yes_no if field.type is bool else {"type": field.type}
-        option = "--" + field.name.replace("_", "-")
-        group.add_argument(option, help=field.metadata["help"], **how)
+        how = yes_no if setting.type is bool else {"type": setting.type}
+        option = "--" + setting.name.replace("_", "-")
+        group.add_argument(option, help=setting.metadata["help"], **how)
 
 
 def configured(args, vocab_size):
