@@ -26,8 +26,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from gpt2_tutorial import optim, simple, step
 from gpt2_tutorial.attention import causal_attention, flash_reference
 from gpt2_tutorial.distributed import setup
-from gpt2_tutorial.generate import by_columns, generate, stream
+from gpt2_tutorial.generate import generate, stream
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.int8 import by_columns
 from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.runs.progress import Progress
 from gpt2_tutorial.runs.run_folder import STOPPED

@@ -29,7 +29,10 @@ TAUGHT = (
     "gpt",
     "pretrained",
     "simple",
+    "sampling",
+    "cache",
     "generate",
+    "int8",
     "evaluate",
     "step",
     "shards",
@@ -37,7 +40,7 @@ TAUGHT = (
     "distributed",
     "train",
 )
-AROUND = ("assets", "scoreboard", "ladder", "probes", "ledger", "checks")
+AROUND = ("assets", "exam_files", "scoreboard", "ladder", "probes", "ledger", "checks")
 ENTRY = re.compile(r"\.\. (?:auto(?:function|class|method)|py:data):: (\w+)")
 
 
