@@ -27,8 +27,9 @@ from gpt2_tutorial import optim, simple, step
 from gpt2_tutorial.attention import causal_attention, flash_reference
 from gpt2_tutorial.config import PRESETS, TrainConfig
 from gpt2_tutorial.distributed import setup
-from gpt2_tutorial.generate import by_columns, generate, stream
+from gpt2_tutorial.generate import generate, stream
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.int8 import by_columns
 from gpt2_tutorial.run import Run, to_device
 from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.runs.progress import Progress

@@ -29,7 +29,10 @@ TAUGHT = (
     "gpt",
     "pretrained",
     "simple",
+    "sampling",
+    "cache",
     "generate",
+    "int8",
     "evaluate",
     "step",
     "shards",
@@ -40,7 +43,7 @@ TAUGHT = (
     "train",
 )
 ROOMS = ("files", "shard_format", "shard_writer")
-AROUND = ("assets", "scoreboard", "ladder", "probes", "ledger", "checks")
+AROUND = ("assets", "exam_files", "scoreboard", "ladder", "probes", "ledger", "checks")
 ENTRY = re.compile(r"\.\. (?:auto(?:function|class|method)|py:data):: (\w+)")
 
 

@@ -9,7 +9,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gpt2_tutorial.bpe import BPETokenizer
 from gpt2_tutorial.distributed import Ranks, mean_over_ranks
-from gpt2_tutorial.evaluate import Item, load_hellaswag, multiple_choice, read_items
+from gpt2_tutorial.evaluate import Item, multiple_choice
+from gpt2_tutorial.exam_files import load_hellaswag, read_items
 from gpt2_tutorial.generate import stream
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.run import Run
