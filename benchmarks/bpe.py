@@ -33,6 +33,7 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from tiktoken_ext.openai_public import r50k_pat_str
 
 from gpt2_tutorial import assets, bpe
+from gpt2_tutorial.bpe_export import spelled_vocabulary, to_hugging_face
 from gpt2_tutorial.text import load_shakespeare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +82,7 @@ def training(text: str) -> dict:
             lambda size=size: seconds(lambda: bpe.BPETokenizer.train(text, size)),
             lambda size=size: seconds(lambda: rust_trained(text, size)),
         )
-        ours = set(bpe.spelled_vocabulary(bpe.BPETokenizer.train(text, size)))
+        ours = set(spelled_vocabulary(bpe.BPETokenizer.train(text, size)))
         row["same_tokens"] = len(ours & set(rust_trained(text, size).get_vocab()))
         rows[str(size)] = row
         print("train", size, row, flush=True)
@@ -101,7 +102,7 @@ def released() -> tiktoken.Encoding:
 def encoding(text: str) -> dict:
     """Time our encoder, cold and warm, against both others, after checking the ids."""
     gpt2, theirs = bpe.GPT2Tokenizer(), released()
-    face = tokenizers.Tokenizer.from_str(bpe.to_hugging_face(gpt2))
+    face = tokenizers.Tokenizer.from_str(to_hugging_face(gpt2))
     assert gpt2.encode(text) == theirs.encode_ordinary(text) == face.encode(text).ids
 
     def cold() -> float:
@@ -115,7 +116,7 @@ def encoding(text: str) -> dict:
         return seconds(lambda: theirs.encode_ordinary(text))
 
     def hugging_face() -> float:
-        fresh = tokenizers.Tokenizer.from_str(bpe.to_hugging_face(gpt2))
+        fresh = tokenizers.Tokenizer.from_str(to_hugging_face(gpt2))
         return seconds(lambda: fresh.encode(text))
 
     rows = {

@@ -362,7 +362,7 @@ def number(value: float) -> float | None:
 
 def main() -> None:
     """Train all of them and write the log."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--only", nargs="*", choices=["correct", *BROKEN], help="print, not write")
     only = parser.parse_args().only
     alone()

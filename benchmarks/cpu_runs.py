@@ -30,7 +30,7 @@ from pathlib import Path
 import torch
 from ablation_ladder import cpu
 
-from gpt2_tutorial.train import PRESETS
+from gpt2_tutorial.config import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "runs" / "cpu_runs.json"
@@ -113,7 +113,7 @@ def parameters(model: Path) -> int:
 
 def main() -> None:
     """Run every seed and write the log."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--with", dest="more", default="", help="further words for the script")

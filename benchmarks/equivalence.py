@@ -281,7 +281,7 @@ def killed_and_not() -> dict:
 
 def main() -> None:
     """Measure every row and write the log."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--only", choices=["float32", "float64", "script"])
     args = parser.parse_args()

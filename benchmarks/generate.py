@@ -30,8 +30,9 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from gpt2_tutorial.generate import by_columns, generate, quantize_int8
+from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.int8 import by_columns, quantize_int8
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = int(os.environ.get("PAIRS", "5"))

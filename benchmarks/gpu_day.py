@@ -215,7 +215,7 @@ def pack() -> None:
 
 
 def parsed(words: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
     add = parser.add_argument
     add("--device", choices=("cuda", "cpu"), help="default: a GPU if there is one")
     add("--tiny", action="store_true", help="small shapes, to see that everything runs")

@@ -14,8 +14,9 @@ from generate import twins
 from gpu_job import Job
 from gpu_step import now
 
-from gpt2_tutorial.generate import by_columns, generate, quantize_int8
+from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.int8 import by_columns, quantize_int8
 
 PROMPT, NEW, PAIRS = 32, 128, 5
 TINY = GPTConfig(block_size=64, vocab_size=300, n_layer=2, n_head=2, n_embd=32)

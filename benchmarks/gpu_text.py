@@ -17,7 +17,8 @@ from gpu_job import PACKED, Job
 
 from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
-from gpt2_tutorial.shards import INDEX, write_shards
+from gpt2_tutorial.shard_format import INDEX
+from gpt2_tutorial.shards import write_shards
 
 PLAYS = "plays.txt"  # all of Shakespeare, beside what else was packed
 DOCUMENT = 5_000  # characters of a play that make a document

@@ -91,7 +91,7 @@ def compile_one(task: str, kind: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("device")
     args = parser.parse_args()

@@ -50,7 +50,7 @@ def run(ids: torch.Tensor, val: torch.Tensor, preset: Preset) -> tuple[GPT, list
     torch.manual_seed(0)
     model, dice = GPT(preset.config(V)), torch.Generator().manual_seed(0)
     texts = {"train": ids, "val": val}
-    curve = list(train(model, texts, preset, dice=dice, progress=False))
+    curve = list(train(model, texts, preset, rng=dice, progress=False))
     return model.eval(), curve
 
 

@@ -84,7 +84,7 @@ def rounded(row: dict) -> dict:
     }
 
 
-def log_of(name: str, preset: simple.Preset, out: simple.Trained, board: Scoreboard) -> dict:
+def log_of(name: str, preset: simple.Preset, out: simple.TrainedModel, board: Scoreboard) -> dict:
     """Everything that is known of a run, but where it was made."""
     model, block_size = out.model, preset.block_size
     tokens = out.history[-1]["tokens"]
@@ -191,7 +191,7 @@ MIT, like the book. The text it learned from is in the public domain.
 
 def main() -> None:
     """Train, score, write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--preset", choices=simple.PRESETS, default="laptop")
     parser.add_argument("--minutes", type=float, help="CPU-minutes; shortens a longer preset")
     parser.add_argument("--threads", type=int, default=1)

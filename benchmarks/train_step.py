@@ -122,7 +122,7 @@ def compare(name: str, pairs: int) -> dict:
 
 def main() -> None:
     """Compare at both shapes and write the log."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--shape", choices=STEPS, nargs="*", default=list(STEPS))
     parser.add_argument("--out", type=Path, default=OUT)

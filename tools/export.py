@@ -1,4 +1,4 @@
-"""Write launch/train_gpt2.py from the cells of the last notebook that are tagged `export`.
+"""Write src/gpt2_tutorial/launch/train_gpt2.py from the last notebook's cells tagged `export`.
 
 Needs nothing but Python 3.11.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "16_ddp.ipynb"
-SCRIPT = ROOT / "launch" / "train_gpt2.py"
+SCRIPT = ROOT / "src" / "gpt2_tutorial" / "launch" / "train_gpt2.py"
 
 
 def exported(notebook: Path = NOTEBOOK) -> str:

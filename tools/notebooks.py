@@ -32,7 +32,7 @@ def store(text: str, chapter: str) -> nbformat.NotebookNode:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("task", choices=["text", "store"])
     parser.add_argument("what", help="a chapter's number, or the text file to store")
     asked = parser.parse_args()

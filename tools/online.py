@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gpt2_tutorial import assets
+from gpt2_tutorial.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 WHO = {"User-Agent": "Mozilla/5.0 (link check of GPT-2 from scratch)"}
@@ -142,9 +143,7 @@ def main(file: Path = ROOT / "results" / "online.json") -> int:
     except ConnectionError as problem:
         print(f"✗ {problem}", file=sys.stderr)
         return 1
-    aside = file.with_suffix(".tmp")  # written whole, then moved: never half a file
-    aside.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(file)
+    write_whole(file, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     said = faults(found)
     print("\n".join([f"✗ {fault}" for fault in said] or ["✓ everything that is online is right"]))
     return 1 if said else 0

@@ -5,8 +5,9 @@
 
 The package is the truth. A cell tagged `src:MODULE` shows definitions of that module as they stand
 there; a public one that no cell shows yet, and no list excuses, gets a cell behind the one that
-shows its neighbour above. `exercise:NN.N` begins with the checkers' stub, and the last fold of
-`solution:NN.N` holds their solution.
+shows its neighbour above. A class may be told in several cells: where a comment `# … encode: below`
+stands between its methods, only the methods that the cell has are written. `exercise:NN.N` begins
+with the checkers' stub, and the last fold of `solution:NN.N` holds their solution.
 """
 
 from __future__ import annotations
@@ -32,8 +33,18 @@ def with_source(cell: Cell, source: dict[str, Definition]) -> str:
     text = cell.source
     for old in definitions(text, python(cell)):
         if old.name in source:
-            text = text.replace(old.text, source[old.name].text, 1)
+            for before, after in changes(old, source[old.name]):
+                text = text.replace(before, after, 1)
     return text
+
+
+def changes(old: Definition, new: Definition) -> list[tuple[str, str]]:
+    """What to replace: a definition whole, or of a class in part the items that are shown."""
+    if not old.is_part:
+        return [(old.text, new.text)]
+    texts = {item.name: item.text for item in new.items}
+    pairs = [(item.text, texts[item.name]) for item in old.items if item.name in texts]
+    return [(old.head, new.head), *pairs]
 
 
 def with_stub(cell: Cell, stub: str) -> str:

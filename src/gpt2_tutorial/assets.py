@@ -3,17 +3,17 @@
 A file is known by its sha256, so a wrong or half-finished one is never handed out.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import io
 import os
 import sys
 import tempfile
-import uuid
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from gpt2_tutorial.files import write_whole
 
 
 class AssetError(RuntimeError):
@@ -173,18 +173,13 @@ def _fetch(asset: Asset, url: str) -> bytes:
 
 
 def _keep(asset: Asset, data: bytes) -> tuple[Path, bytes]:
-    """Write under a passing name, then rename: the final name never holds a part of a file."""
+    """Keep what has been downloaded; its name never stands for a part of it."""
     file = cache_folder() / asset.name
-    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, file)
+        write_whole(file, data)
     except OSError as error:
         raise AssetError(f"the download cannot be kept at {file} ({_reason(error)})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
     return file, data
 
 

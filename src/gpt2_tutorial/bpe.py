@@ -1,21 +1,28 @@
 """Byte-pair encoding: learn tokens from a text, cut text into them (chapter 06)."""
 
-import contextlib
 import heapq
-import json
 import os
 import re
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, pairwise, repeat
 from operator import index
 from pathlib import Path
-from typing import Any
 
 import regex
 
-from gpt2_tutorial import assets
+from gpt2_tutorial import assets, files
+from gpt2_tutorial.bpe_input import (
+    all_tokens,
+    allowed_names,
+    file_parts,
+    file_text,
+    special_names,
+    split_specials,
+    whole_characters,
+)
+from gpt2_tutorial.bpe_stream import encode_stream
 
 GPT2_PATTERN = (
     r"'s|'t|'re|'ve|'m|'ll|'d"
@@ -32,10 +39,6 @@ _WALL = -1  # stands between two pieces, where an id would stand
 _GONE = -2  # stands where an id was that has been merged
 _NEVER = 1 << 60  # the rank of a pair that is never merged
 _LONG_PIECE = 200  # bytes
-_AT_ONCE = 65_536  # characters
-_ALL_TOKENS = 1 << 26  # bytes; a short file could describe tokens without end
-_FORMAT = "gpt2_tutorial.bpe 1"
-_LISTS = ("merges", "byte_order", "special_tokens")
 
 
 def bytes_to_unicode() -> dict[int, str]:
@@ -49,23 +52,6 @@ def bytes_to_unicode() -> dict[int, str]:
     moved = [b for b in _BYTES if b not in kept]
     letters = {b: chr(b) for b in kept}
     return letters | {b: chr(256 + i) for i, b in enumerate(moved)}
-
-
-def _whole_characters(text):
-    """Join characters that came in two halves; half a character becomes �."""
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a str, not {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def _without_half(text):
-    """Take the first half of a character off the end, if there is one."""
-    end = len(text) - ("\ud800" <= text[-1:] <= "\udbff")
-    return _whole_characters(text[:end]), text[end:]
 
 
 class _Splitter:
@@ -96,17 +82,6 @@ class _Splitter:
         return found
 
 
-def _special_pattern(names):
-    """Look for special tokens; of two that begin alike the longer one counts."""
-    longest_first = sorted(names, key=len, reverse=True)
-    return re.compile(f"({'|'.join(map(re.escape, longest_first))})")
-
-
-def _split_specials(text, names):
-    """Cut special tokens out of a text: they get the odd places of the list."""
-    return _special_pattern(names).split(text) if names else [text]
-
-
 class _Row:
     """Pieces in one row with walls between, and for every pair where it stands."""
 
@@ -115,6 +90,7 @@ class _Row:
         for piece, times in pieces.items():
             self.ids += [*piece, _WALL]
             self.times += [times] * (len(piece) + 1)
+        # Nothing ever moves up: each place knows the next one that still counts.
         places = list(range(len(self.ids)))
         self.after, self.before = [*places[1:], 0], [0, *places[:-1]]
         self.places, self.counts = defaultdict(list), defaultdict(int)
@@ -132,10 +108,12 @@ class _Row:
         for i in sorted(self.places.pop(pair)):  # from the left: aaa becomes (aa)a
             j = self.after[i]
             if ids[i] != left or ids[j] != right:
-                continue  # another merge has taken one of the two
+                continue  # the note is old: another merge has taken one of the two
             h, k = self.before[i], self.after[j]  # h i j k become h i k
             ids[i], ids[j] = new, _GONE
             self.after[i], self.before[k] = k, i
+            # The pairs (h, left) and (right, k) are gone, (h, new) and (new, k) are
+            # here. Old notes of their places stay: the line above passes over them.
             if ids[h] != _WALL:
                 self.counts[ids[h], left] -= self.times[i]
                 self.note((ids[h], new), h)
@@ -223,38 +201,13 @@ class _Pieces(dict):
         return tuple(merge(data.translate(self.byte_id), self.rank))
 
 
-def _names(special_tokens):
-    """List the special tokens; refuse what could not be found in a text."""
-    if isinstance(special_tokens, str):
-        raise TypeError(f"put {special_tokens!r} into a list of special tokens")
-    names = list(special_tokens)
-    for name in names:
-        if not isinstance(name, str) or not name or _whole_characters(name) != name:
-            raise ValueError(f"{name!r} cannot be a special token")
-    if len(set(names)) < len(names):
-        raise ValueError(f"a special token is there twice: {names}")
-    return names
+class BPETokenizer:
+    """Text to ids and back, with tokens that were learned from a text.
 
-
-def _tokens(byte_order, merges):
-    """Write out the bytes of every id; refuse merges that make no sense."""
-    if sorted(byte_order) != list(_BYTES):
-        raise ValueError("byte_order must hold each of the 256 bytes once")
-    tokens, size = [bytes([b]) for b in byte_order], 0
-    for new, (left, right) in enumerate(merges, 256):
-        if not (0 <= left < new and 0 <= right < new):
-            raise ValueError(f"the merge {left}, {right} must join ids below {new}")
-        size += len(tokens[left]) + len(tokens[right])
-        if size > _ALL_TOKENS:
-            raise ValueError(f"all tokens together exceed {_ALL_TOKENS} bytes")
-        tokens.append(tokens[left] + tokens[right])
-    if len(set(tokens)) < len(tokens):
-        raise ValueError("two merges make the same token")
-    return tokens
-
-
-class _Vocabulary:
-    """What each id stands for: 256 bytes, then the merges, special tokens last."""
+    >>> tokenizer = BPETokenizer.train("hugs hug pug pun bun", vocab_size=258)
+    >>> tokenizer.encode("hugs"), tokenizer.decode([104, 256])
+    ([104, 256, 115], 'hug')
+    """
 
     def __init__(
         self,
@@ -265,115 +218,18 @@ class _Vocabulary:
     ):
         self.pattern, self.byte_order = pattern, bytes(byte_order)
         self.merges = [(index(left), index(right)) for left, right in merges]
-        self.tokens = _tokens(self.byte_order, self.merges)
-        names = enumerate(_names(special_tokens), len(self.tokens))
+        self.tokens = all_tokens(self.byte_order, self.merges)
+        names = enumerate(special_names(special_tokens), len(self.tokens))
         self.special_tokens = {name: i for i, name in names}
         self.tokens += [name.encode() for name in self.special_tokens]
         self.vocab_size = len(self.tokens)
         self._split = _Splitter(self.pattern)
         self._pieces = _Pieces(self.merges, self.byte_order)
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Join the bytes of the ids; bytes that are no whole character become �."""
-        ids, size = [index(i) for i in ids], self.vocab_size
-        wrong = [i for i in ids if not 0 <= i < size]
-        if wrong:
-            raise ValueError(f"id {wrong[0]} is not between 0 and {size - 1}")
-        return b"".join(map(self.tokens.__getitem__, ids)).decode(errors="replace")
-
-
-class _Encoder(_Vocabulary):
-    """From text to ids: special tokens, pieces, and the merges in each piece."""
-
     def _look_up_whole_pieces(self):
         """Skip the merges of a piece that is a token: learned merges lead there."""
         tokens = self.tokens[: 256 + len(self.merges)]
         self._pieces.whole = {token: i for i, token in enumerate(tokens)}
-
-    def encode(self, text: str, allowed_special: Iterable[str] = ()) -> list[int]:
-        """Cut text into tokens; special tokens are ordinary text unless allowed."""
-        ids, names = [], self._known(allowed_special)
-        parts = _split_specials(_whole_characters(text), names)
-        for place, part in enumerate(parts):
-            if place % 2:
-                ids.append(self.special_tokens[part])
-            else:
-                pieces = map(self._pieces.__getitem__, self._split(part))
-                ids.extend(chain.from_iterable(pieces))
-        return ids
-
-    def _known(self, names):
-        names = list(names)
-        for name in names:
-            if name not in self.special_tokens:
-                raise ValueError(f"{name!r} is no special token of this tokenizer")
-        return names
-
-
-class _Streamer(_Encoder):
-    """Encode a text that comes in chunks; hold no more of it than one must."""
-
-    def encode_iterable(
-        self, chunks: Iterable[str], allowed_special: Iterable[str] = ()
-    ) -> Iterator[int]:
-        """Yield the ids that `encode` would give for all the chunks joined."""
-        names, held, fresh, size = self._known(allowed_special), "", [], 0
-        for chunk in chunks:
-            fresh.append(chunk)
-            size += len(chunk)
-            if size >= max(len(held), _AT_ONCE):  # what is held doubles at least
-                text, half = _without_half("".join([held, *fresh]))
-                cut = self._safe_cut(text, names)
-                yield from self.encode(text[:cut], names)
-                held, fresh, size = text[cut:] + half, [], 0
-        yield from self.encode("".join([held, *fresh]), names)
-
-    def _safe_cut(self, text, names):
-        """Find a place where text can be cut, whatever comes after it."""
-        # A special token may begin in the last characters and end after them.
-        start, sure = 0, len(text) + 1 - max(map(len, names), default=1)
-        for special in _special_pattern(names).finditer(text) if names else ():
-            if special.start() < sure:
-                start = special.end()
-        if self.pattern != GPT2_PATTERN:
-            return start
-        # Two pieces are undecided: ' and r are one piece when an e comes next.
-        *_, block = "", *self._split.blocks(text[start:sure])
-        undecided = self._split.pieces(block)[-2:]
-        return max(start, sure - sum(map(len, undecided)))
-
-
-def _write_aside(path, text):
-    """Write under a passing name, then rename: `path` never holds half a file."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
-def _checked(content):
-    """Take the parts of a tokenizer out of a file's content; refuse all else."""
-    if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
-        raise ValueError("save did not write it")
-    kinds = {"pattern": str} | dict.fromkeys(_LISTS, list)
-    if {part: type(value) for part, value in content.items()} != kinds:
-        raise ValueError(f"it must have {', '.join(kinds)} and nothing else")
-    for pair in content["merges"]:
-        if not isinstance(pair, list) or [type(i) for i in pair] != [int, int]:
-            raise ValueError(f"the merge {str(pair)[:40]} is not a pair of ids")
-    return content
-
-
-class BPETokenizer(_Streamer):
-    """Text to ids and back, with tokens that were learned from a text.
-
-    >>> tokenizer = BPETokenizer.train("hugs hug pug pun bun", vocab_size=258)
-    >>> tokenizer.encode("hugs"), tokenizer.decode([104, 256])
-    ([104, 256, 115], 'hug')
-    """
 
     @classmethod
     def train(
@@ -384,31 +240,56 @@ class BPETokenizer(_Streamer):
         pattern: str = GPT2_PATTERN,
     ) -> "BPETokenizer":
         """Merge the most frequent pair until there are `vocab_size` tokens."""
-        names, split = _names(special_tokens), _Splitter(pattern)
+        names, split = special_names(special_tokens), _Splitter(pattern)
         wanted = index(vocab_size) - 256 - len(names)
         if wanted < 0:
             need = f"256 bytes and {len(names)} special tokens"
             raise ValueError(f"vocab_size {vocab_size} is too small for {need}")
         counted = Counter()
-        for part in _split_specials(_whole_characters(text), names)[::2]:
+        for part in split_specials(whole_characters(text), names)[::2]:
             counted.update(split(part))
         pieces = {piece.encode(): times for piece, times in counted.items()}
         tokenizer = BPETokenizer(_learn_merges(pieces, wanted), names, pattern)
         tokenizer._look_up_whole_pieces()
         return tokenizer
 
+    def encode(self, text: str, allowed_special: Iterable[str] = ()) -> list[int]:
+        """Cut text into tokens; special tokens are ordinary text unless allowed."""
+        ids, names = [], allowed_names(allowed_special, self.special_tokens)
+        parts = split_specials(whole_characters(text), names)
+        for place, part in enumerate(parts):
+            if place % 2:
+                ids.append(self.special_tokens[part])
+            else:
+                pieces = map(self._pieces.__getitem__, self._split(part))
+                ids.extend(chain.from_iterable(pieces))
+        return ids
+
+    def encode_iterable(
+        self, chunks: Iterable[str], allowed_special: Iterable[str] = ()
+    ) -> Iterator[int]:
+        """Yield the ids that `encode` would give for all the chunks joined."""
+        names = allowed_names(allowed_special, self.special_tokens)
+        encode = partial(self.encode, allowed_special=names)
+        yield from encode_stream(chunks, encode, self._split, names)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Join the bytes of the ids; bytes that are no whole character become �."""
+        ids, size = [index(i) for i in ids], self.vocab_size
+        wrong = [i for i in ids if not 0 <= i < size]
+        if wrong:
+            raise ValueError(f"id {wrong[0]} is not between 0 and {size - 1}")
+        return b"".join(map(self.tokens.__getitem__, ids)).decode(errors="replace")
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tokenizer as JSON; the file is there whole or not at all."""
-        content = {"format": _FORMAT, "pattern": self.pattern}
-        content |= {part: list(getattr(self, part)) for part in _LISTS}
-        _write_aside(Path(path), json.dumps(content))
+        files.write_whole(Path(path), file_text(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "BPETokenizer":
         """Read what `save` wrote."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            return BPETokenizer(**_checked(content))
+            return BPETokenizer(**file_parts(Path(path).read_bytes()))
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is no tokenizer to load: {error}") from None
 
@@ -430,72 +311,3 @@ class GPT2Tokenizer(BPETokenizer):
             id_of[left + right] = len(id_of)
         super().__init__(merges, ["<|endoftext|>"], byte_order=bytes(letter))
         self._look_up_whole_pieces()
-
-
-def spelled_vocabulary(tokenizer: BPETokenizer) -> dict[str, int]:
-    """Spell every token in the letters of `bytes_to_unicode`, as encoder.json does.
-
-    >>> spelled_vocabulary(BPETokenizer([(32, 116)]))["Ġt"]
-    256
-    """
-    letter = bytes_to_unicode()
-    tokens = tokenizer.tokens[: 256 + len(tokenizer.merges)]
-    spelled = ["".join(map(letter.__getitem__, token)) for token in tokens]
-    clash = sorted(set(spelled) & set(tokenizer.special_tokens))
-    if clash:
-        raise ValueError(f"{clash[0]!r} is a special and an ordinary token")
-    return {word: i for i, word in enumerate([*spelled, *tokenizer.special_tokens])}
-
-
-def to_hugging_face(tokenizer: BPETokenizer) -> str:
-    """Write a tokenizer.json, which `tokenizers.Tokenizer.from_str` reads.
-
-    >>> json.loads(to_hugging_face(BPETokenizer([(32, 116)])))["model"]["merges"]
-    ['Ġ t']
-    """
-    vocabulary = spelled_vocabulary(tokenizer)
-    word = list(vocabulary)
-    merges = [f"{word[left]} {word[right]}" for left, right in tokenizer.merges]
-    split = {"type": "Split", "pattern": {"Regex": tokenizer.pattern}}
-    split |= {"behavior": "Isolated", "invert": False}
-    spell = {"type": "ByteLevel", "use_regex": False}
-    spell |= {"add_prefix_space": False, "trim_offsets": False}
-    as_it_is = dict.fromkeys(
-        ["single_word", "lstrip", "rstrip", "normalized"], False
-    )
-    special = [
-        {"id": i, "content": name, "special": True} | as_it_is
-        for name, i in tokenizer.special_tokens.items()
-    ]
-    content = {"version": "1.0", "added_tokens": special, "decoder": spell}
-    cut = [split, spell]
-    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": cut}
-    content["model"] = {"type": "BPE", "vocab": vocabulary, "merges": merges}
-    return json.dumps(content)
-
-
-def to_tiktoken(tokenizer: BPETokenizer, name: str = "bpe") -> Any:
-    """Build a `tiktoken.Encoding` that gives the same ids."""
-    try:
-        import tiktoken
-    except ImportError:
-        raise ImportError(
-            "this needs tiktoken: run `pip install tiktoken`"
-        ) from None
-    special = tokenizer.special_tokens
-    for short, long in pairwise(sorted(special)):
-        if long.startswith(short):
-            raise ValueError(
-                f"tiktoken could take {long!r} for {short!r} and a rest"
-            )
-    tokens = tokenizer.tokens[: 256 + len(tokenizer.merges)]
-    for i, token in enumerate(tokens):  # tiktoken looks for tokens, not for pairs
-        if tokenizer._pieces.merged(token) != (i,):
-            raise ValueError(f"its own merges never lead to the token {token!r}")
-    ranks = {token: i for i, token in enumerate(tokens)}
-    return tiktoken.Encoding(
-        name,
-        pat_str=tokenizer.pattern,
-        mergeable_ranks=ranks,
-        special_tokens=special,
-    )

@@ -28,6 +28,9 @@ class Ranks(NamedTuple):
         return self.rank == 0
 
 
+ALONE = Ranks(0, 0, 1, torch.device("cpu"))
+
+
 def setup(device: str | None = None, timeout_s: float = 600) -> Ranks:
     """Join the other processes that torchrun started; alone, do nothing.
 
@@ -69,7 +72,7 @@ def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
     """
     if not dist.is_initialized():
         return value
-    value = value.clone()
+    value = value.clone()  # all_reduce writes into what it is given
     dist.all_reduce(value)
     return value / dist.get_world_size()
 
@@ -118,6 +121,7 @@ class Bucket:
         self.missing -= 1
         if self.missing == 0 and dist.is_initialized():
             self.flat = torch.cat([p.grad.flatten() for p in self.parameters])
+            # It travels while backward works on the layers below.
             self.work = dist.all_reduce(self.flat, async_op=True)
 
     def share_out(self) -> None:
@@ -132,6 +136,7 @@ class Bucket:
         if self.flat is None:
             return  # alone: the gradient is the mean already
         self.work.wait()
+        # Every rank divides the same bits, so all end with the same bits.
         mean = self.flat / dist.get_world_size()
         parts = mean.split([p.numel() for p in self.parameters])
         for p, part in zip(self.parameters, parts, strict=True):
@@ -172,6 +177,7 @@ class HandmadeDDP(nn.Module):
         self.buckets = make_buckets(module, bucket_mb)
         for bucket in self.buckets:
             for parameter in bucket.parameters:
+                # Called once, after both gradients of a tied table.
                 parameter.register_post_accumulate_grad_hook(self._hook_of(bucket))
 
     def _hook_of(self, bucket: Bucket):

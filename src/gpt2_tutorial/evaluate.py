@@ -1,18 +1,21 @@
 """How good is a model? Perplexity, bits per byte, multiple choice (chapter 13)."""
 
-import json
 import math
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer
+from gpt2_tutorial.evaluate_input import (
+    check_item,
+    check_room,
+    check_unit,
+    ids_and_stride,
+)
 from gpt2_tutorial.generate import evaluating
-from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.gpt import GPT, GPTConfig  # noqa: F401 (in examples)
 from gpt2_tutorial.text import CharTokenizer
 
 
@@ -43,7 +46,7 @@ def text_losses(
     >>> text_losses(coin, [0, 1, 1, 0, 1, 1, 0, 0]).shape
     torch.Size([7])
     """
-    ids, stride = _checked(ids, stride, model.config)
+    ids, stride = ids_and_stride(ids, stride, model.config.block_size)
     size = min(model.config.block_size, len(ids) - 1)
     last = len(ids) - 1 - size
     losses, done = [], 0
@@ -53,21 +56,6 @@ def text_losses(
         losses.append(token_losses(model, window[None])[0, -new:].cpu())
         done += new
     return torch.cat(losses)  # (N - 1,)
-
-
-def _checked(ids, stride, config: GPTConfig):
-    """Fill in the stride; refuse what is no text, and strides that leave gaps."""
-    ids = torch.as_tensor(ids)
-    if ids.dim() != 1 or len(ids) < 2 or ids.is_floating_point():
-        raise ValueError(
-            f"ids must be two or more, (N,), not {tuple(ids.shape)} of {ids.dtype}"
-        )
-    stride = max(config.block_size // 2, 1) if stride is None else stride
-    if not 1 <= stride <= config.block_size:
-        raise ValueError(
-            f"stride must be from 1 to {config.block_size}, not {stride}"
-        )
-    return ids, stride
 
 
 def perplexity(
@@ -117,10 +105,10 @@ class Item(NamedTuple):
     label: int
 
 
-class Verdict(NamedTuple):
+class ChoiceResult(NamedTuple):
     """1 for right and 0 for wrong, by both rules; what was picked; and why.
 
-    >>> Verdict(1, 0, 2, 3, (9.1, 9.0), (30, 28)).acc
+    >>> ChoiceResult(1, 0, 2, 3, (9.1, 9.0), (30, 28)).acc
     1
     """
 
@@ -168,23 +156,24 @@ def multiple_choice(
     item: Item,
     *,
     per: str = "byte",
-) -> Verdict:
+) -> ChoiceResult:
     """Pick the choice that costs least: as a whole (acc), and per byte (acc_norm).
 
     >>> coin = GPT(GPTConfig(block_size=4, vocab_size=2, n_layer=1, n_embd=12))
     >>> multiple_choice(coin, CharTokenizer("a "), Item("a", ("a", "aa"), 0)).acc
     1
     """
-    _check_item(item, per)
+    check_item(item)
+    check_unit(per, LENGTHS)
     context = tokenizer.encode(item.context)
     choices = [tokenizer.encode(" " + choice) for choice in item.choices]
-    _check_room(choices, model.config.block_size)
+    check_room(choices, model.config.block_size)
     nats = choice_losses(model, context, choices)
     lengths = list(map(LENGTHS[per], item.choices, choices))
     pick = _cheapest(nats)
     pick_norm = _cheapest([n / m for n, m in zip(nats, lengths, strict=True)])
     acc, acc_norm = int(pick == item.label), int(pick_norm == item.label)
-    return Verdict(acc, acc_norm, pick, pick_norm, tuple(nats), tuple(lengths))
+    return ChoiceResult(acc, acc_norm, pick, pick_norm, tuple(nats), tuple(lengths))
 
 
 def _cheapest(costs):
@@ -192,85 +181,6 @@ def _cheapest(costs):
     if any(math.isnan(cost) for cost in costs):
         raise ValueError(f"the model answers with nan: the choices cost {costs}")
     return costs.index(min(costs))
-
-
-def _check_item(item, per):
-    texts, shown = (item.context, *item.choices), str(item)[:70]
-    if not all(isinstance(text, str) and text for text in texts) or len(texts) < 2:
-        raise ValueError(f"a context and every choice need text, unlike in {shown}")
-    if item.label not in range(len(item.choices)):
-        raise ValueError(f"there is no choice number {item.label!r} in {shown}")
-    if per not in LENGTHS:
-        raise ValueError(f"per must be one of {', '.join(LENGTHS)}, not {per!r}")
-
-
-def _check_room(choices, block_size):
-    longest = max(len(choice) for choice in choices)
-    if longest > block_size:
-        raise ValueError(
-            f"a choice of {longest} tokens is longer than block_size={block_size}"
-        )
-
-
-def plain_item(row: dict) -> Item:
-    """Take a row of HellaSwag as it is.
-
-    >>> plain_item({"ctx": "We", "endings": ["eat.", "onion."], "label": 0})
-    Item(context='We', choices=('eat.', 'onion.'), label=0)
-    """
-    return Item(row["ctx"], tuple(row["endings"]), int(row["label"]))
-
-
-def harness_item(row: dict) -> Item:
-    """Tidy a row as EleutherAI's harness does: the topic first, no [brackets].
-
-    >>> row = {"activity_label": "Lunch", "ctx_a": "Now.", "ctx_b": "we"}
-    >>> harness_item(row | {"endings": ["eat [title] soup."], "label": 0})
-    Item(context='Lunch: Now. We', choices=('eat. soup.',), label=0)
-    """
-    context = f"{row['activity_label']}: {row['ctx_a']} {row['ctx_b'].capitalize()}"
-    endings = [_tidy(ending) for ending in row["endings"]]
-    return Item(_tidy(context).rstrip(), tuple(endings), int(row["label"]))
-
-
-def _tidy(text):
-    text = re.sub(r"\[.*?\]", "", text.strip().replace(" [title]", ". "))
-    return text.replace("  ", " ")
-
-
-def read_items(
-    lines: Iterable[str], item: Callable[[dict], Item] = plain_item
-) -> list[Item]:
-    """Make items of lines of JSON, as HellaSwag is published; skip empty lines.
-
-    >>> read_items(['{"ctx": "We", "endings": ["eat.", "onion."], "label": 0}'])
-    [Item(context='We', choices=('eat.', 'onion.'), label=0)]
-    """
-    items = []
-    wrong = ValueError, KeyError, TypeError, AttributeError, RecursionError
-    for number, line in enumerate(lines, 1):
-        try:
-            if line.strip():
-                items.append(item(json.loads(line)))
-                _check_item(items[-1], "byte")
-        except wrong as error:
-            raise ValueError(f"line {number} is no item: {error!r}") from None
-    return items
-
-
-def load_hellaswag(
-    split: str = "val", *, item: Callable[[dict], Item] = plain_item
-) -> list[Item]:
-    """Return HellaSwag's 10,042 validation items; the first time it downloads them.
-
-    >>> len(load_hellaswag())  # doctest: +SKIP
-    10042
-    """
-    if split != "val":
-        raise ValueError(
-            f"split must be 'val', whose answers are known, not {split!r}"
-        )
-    return read_items(assets.read_text("hellaswag_val.jsonl").split("\n"), item)
 
 
 def hellaswag(

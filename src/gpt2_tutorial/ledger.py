@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gpt2_tutorial.files import write_whole
+
 HERE = Path(__file__).parent
 
 
@@ -110,6 +112,4 @@ def _page(chapter: str) -> Iterator[dict]:
     yield page
     if folder:
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_suffix(".tmp")  # written whole, then moved: never half a page
-        aside.write_text(json.dumps(page, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        aside.replace(file)
+        write_whole(file, json.dumps(page, indent=1, ensure_ascii=False) + "\n")

@@ -275,7 +275,7 @@ def train(
     texts: dict[str, torch.Tensor],
     preset: Preset,
     *,
-    dice: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
     progress: bool = True,
 ) -> Iterator[dict]:
     """Train `model` in place, and hand out a row of the curve at every judgement.
@@ -305,7 +305,7 @@ def train(
                 return
             set_rate(optimizer, preset, step)
             x, y = get_batch(
-                texts["train"], preset.batch_size, preset.block_size, dice
+                texts["train"], preset.batch_size, preset.block_size, rng
             )
             loss = train_step(
                 model, optimizer, x.to(device), y.to(device), **extras
@@ -317,10 +317,10 @@ def train(
 
 
 @dataclass
-class Trained:
+class TrainedModel:
     """What `fit` hands back: the best weights, the curve, and how it was done.
 
-    >>> Trained(nn.Linear(3, 2), "cpu", "float32", "asked for", "AdamW").stopped
+    >>> TrainedModel(nn.Linear(3, 2), "cpu", "float32", "asked for", "AdamW").stopped
     'by hand'
     """
 
@@ -344,7 +344,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     on_eval: Callable[[list[dict]], None] | None = None,
-) -> Trained:
+) -> TrainedModel:
     """Train a fresh GPT on `train_ids`; hand back the weights best on `val_ids`.
 
     >>> ids = torch.arange(65)
@@ -356,11 +356,11 @@ def fit(
     texts = {"train": train_ids, "val": val_ids}
     _check_texts(texts, vocab_size, preset.block_size)
     torch.manual_seed(seed)  # for the first weights and for dropout
-    dice = torch.Generator().manual_seed(seed)  # for the batches
+    rng = torch.Generator().manual_seed(seed)  # for the batches
     model = GPT(preset.config(vocab_size)).to(choose_device(device))
     out, weights = _describe(model, preset), None
     with suppress(KeyboardInterrupt):  # whoever stops it by hand keeps the best
-        for row in train(model, texts, preset, dice=dice, progress=progress):
+        for row in train(model, texts, preset, rng=rng, progress=progress):
             out.history.append(row)
             if not out.best or row["val"] < out.best["val"]:
                 out.best, weights = row, copy.deepcopy(model.state_dict())
@@ -398,13 +398,13 @@ def live_curve() -> Callable[[list[dict]], None]:
     return draw
 
 
-def _describe(model: GPT, preset: Preset) -> Trained:
+def _describe(model: GPT, preset: Preset) -> TrainedModel:
     device = next(model.parameters()).device
     dtype, because = choose_precision(device, model.config, preset.precision)
     fused = make_optimizer(model, preset).defaults["fused"]
     optimizer = "fused AdamW" if fused else "AdamW"
     name = str(dtype).removeprefix("torch.")
-    return Trained(model, device.type, name, because, optimizer)
+    return TrainedModel(model, device.type, name, because, optimizer)
 
 
 def _check_finite(loss: float, step: int, preset: Preset) -> None:

@@ -183,10 +183,10 @@ class NonFiniteError(RuntimeError):
     """
 
 
-class Report(NamedTuple):
+class StepResult(NamedTuple):
     """What one step says: the mean loss, and the gradient's length before clipping.
 
-    >>> Report(loss=torch.tensor(3.0), norm=torch.tensor(0.5)).norm
+    >>> StepResult(loss=torch.tensor(3.0), norm=torch.tensor(0.5)).norm
     tensor(0.5000)
     """
 
@@ -203,7 +203,7 @@ def train_step(
     precision: Precision,
     max_norm: float = 1.0,
     scaler: torch.amp.GradScaler | None = None,
-) -> Report:
+) -> StepResult:
     """Take one step on `count` pieces of equal size as if they were one batch.
 
     >>> from gpt2_tutorial.gpt import GPTConfig
@@ -229,7 +229,7 @@ def train_step(
         scaler.unscale_(optimizer)  # clip the true gradient
     norm = clip_grad_norm(model.parameters(), max_norm)
     apply_gradient(optimizer, norm, scaler)
-    return Report(total, norm)
+    return StepResult(total, norm)
 
 
 def without_sync(model: nn.Module) -> AbstractContextManager:

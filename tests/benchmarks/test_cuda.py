@@ -25,16 +25,19 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gpt2_tutorial import optim, simple, step
 from gpt2_tutorial.attention import causal_attention, flash_reference
+from gpt2_tutorial.config import PRESETS, TrainConfig
 from gpt2_tutorial.distributed import setup
-from gpt2_tutorial.generate import by_columns, generate, stream
+from gpt2_tutorial.generate import generate, stream
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.int8 import by_columns
+from gpt2_tutorial.run import Run, to_device
 from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.runs.progress import Progress
 from gpt2_tutorial.runs.run_folder import STOPPED
 from gpt2_tutorial.runs.watch import WRITTEN, Watch
 from gpt2_tutorial.shards import ShardLoader, write_shards
 from gpt2_tutorial.text import CharTokenizer
-from gpt2_tutorial.train import PRESETS, Run, TrainConfig, fast_kernels, fit, to_device
+from gpt2_tutorial.train import fast_kernels, fit
 
 ON = os.environ.get("GPT2_CUDA_TESTS_ON", "cuda")
 MISSING = ON == "cuda" and not torch.cuda.is_available()
@@ -314,7 +317,7 @@ def run_it(data, folder, config, **more):
     model, place = GPT(config.gpt()), (config.micro_batch, config.block_size, 0, 1, config.seed)
     train = ShardLoader(data, "train", *place, tokenizer=letters, prefetch=True)
     val = ShardLoader(data, "val", *place, tokenizer=letters)
-    more = {"look": Watch(letters, ranks)} | more
+    more = {"extra_metrics": Watch(letters, ranks)} | more
     outcome = fit(model, train, config, folder=folder, ranks=ranks, val_loader=val, **more)
     return outcome, vector(model.parameters())
 

@@ -51,7 +51,7 @@ def public_names(module: ModuleType) -> set[str]:
     return own | {t.id for t in targets if isinstance(t, ast.Name) and not t.id.startswith("_")}
 
 
-@pytest.mark.parametrize("name", [*TAUGHT, *AROUND])
+@pytest.mark.parametrize("name", [*TAUGHT, *ROOMS, *AROUND])
 def test_every_public_name_stands_on_the_page(name):
     module = importlib.import_module(f"gpt2_tutorial.{name}")
     there = {entry.split(".")[1] for entry in ENTRIES if entry.startswith(f"{name}.")}

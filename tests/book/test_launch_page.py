@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import importlib.util
 import ipaddress
 import json
 import math
@@ -24,6 +24,7 @@ from serving import ROOT
 
 from gpt2_tutorial.commands import cli
 from gpt2_tutorial.commands.doctor import causes
+from gpt2_tutorial.launch import train_gpt2
 from gpt2_tutorial.runs.hardware import MACHINES, PRICES_SEEN
 from gpt2_tutorial.runs.run_folder import STOPPED, WORDS, RunFolder
 from terminal import as_in_a_terminal
@@ -39,7 +40,6 @@ LINES = [line for _, _, kind, text in BLOCKS if kind == "bash" for line in text.
 (HURRY,) = re.findall(r"\(In a hurry\? Put `([^`]+)` behind this line", PAGE)
 THEIRS = ("git", "cd", "source", "ssh", "nvidia-smi", "tmux", "rclone", "rsync", "pip", "mv")
 THEIRS += ("python3", "./llama-cli", "vllm")
-SCRIPT = importlib.util.spec_from_file_location("train_gpt2", ROOT / "launch" / "train_gpt2.py")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="bash and signals of Unix")
 
 
@@ -52,35 +52,35 @@ def test_every_block_says_whether_it_is_run_here():
 # --- what needs a cloud: each option exists, and so does each file
 
 
-@pytest.fixture(scope="module")
-def train():
-    module = importlib.util.module_from_spec(SCRIPT)
-    SCRIPT.loader.exec_module(module)
-    return module
+def understood(words):
+    """What the script makes of a command line."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    train_gpt2.add_arguments(parser)
+    return train_gpt2.configured(parser.parse_args(words), 50257)
 
 
-def known(words, train, env=()):
+def known(words, env=()):
     """Fail if a command names a file, an option or a variable that does not exist."""
     match words:
         case [name, *rest] if re.fullmatch(r"[A-Z_]+=.*", name):
-            return known(rest, train, (*env, name.partition("=")[0]))
+            return known(rest, (*env, name.partition("=")[0]))
         case ["gpt2", *rest]:
             cli.make_parser(rest).parse_args(rest)
         case ["bash", "launch/run.sh", *rest]:
             text = (ROOT / "launch" / "run.sh").read_text(encoding="utf-8")
             assert all(f"${name}" in text or f"${{{name}" in text for name in env), env
-            train.configured(train.parsed(rest), 50257)
+            understood(rest)
         case ["bash", "launch/keep.sh", "push" | "pull", _, _]:
             pass
         case ["bash", "launch/keep.sh", "around", run, _, *rest]:
             assert rest[rest.index("--out") + 1] == run
-            known(rest, train)
+            known(rest)
         case ["bash", "launch/setup.sh"] | ["bash", "launch/setup.sh", "data"]:
             assert (ROOT / "launch" / "setup.sh").is_file()
         case ["docker", "build", *rest]:
             assert (ROOT / rest[rest.index("-f") + 1]).is_file()
         case ["docker", "run", *rest]:
-            train.configured(train.parsed(rest[rest.index("gpt2") + 1 :]), 50257)
+            understood(rest[rest.index("gpt2") + 1 :])
         case ["sbatch", *rest]:
             text = (ROOT / rest[-1]).read_text(encoding="utf-8")
             assert all(re.search(rf"\$\{{?{name}\b", text) for name in env), env
@@ -96,8 +96,8 @@ def known(words, train, env=()):
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_names_what_exists(line, train):
-    known(shlex.split(line), train)
+def test_a_command_names_what_exists(line):
+    known(shlex.split(line))
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_a_command_names_what_exists(line, train):
         "sudo rm -rf runs",
     ],
 )
-def test_a_command_that_names_nothing_would_be_found(line, train):
+def test_a_command_that_names_nothing_would_be_found(line):
     with pytest.raises((SystemExit, AssertionError, OSError, ValueError, KeyError)):
-        known(shlex.split(line), train)
+        known(shlex.split(line))
 
 
 def test_the_blocks_are_shell_that_parses():
@@ -126,9 +126,9 @@ def test_the_blocks_are_shell_that_parses():
             assert checked.returncode == 0, (where, why, checked.stderr)
 
 
-def test_what_the_text_names_in_passing_exists(train, capsys):
+def test_what_the_text_names_in_passing_exists(capsys):
     with pytest.raises(SystemExit):
-        train.parsed(["--help"])
+        understood(["--help"])
     options = capsys.readouterr().out + "--env --nodes --dryrun"
     spans = re.findall(r"`([^`\n]+)`", BLOCK.sub("", PAGE))
     for span in spans:
@@ -138,7 +138,7 @@ def test_what_the_text_names_in_passing_exists(train, capsys):
             for option in re.findall(r"--[a-z-]+", span):
                 assert f"{option} " in f"{options} ".replace("\n", " ").replace(",", " "), option
         elif span.startswith("gpt2 "):
-            known(shlex.split(span), train) if span.count(" ") > 1 else cli.COMMANDS[span[5:]]
+            known(shlex.split(span)) if span.count(" ") > 1 else cli.COMMANDS[span[5:]]
 
 
 def test_no_address_of_anybody_stands_here():

@@ -14,10 +14,10 @@ from serving import ROOT
 
 from gpt2_tutorial import assets
 from gpt2_tutorial.commands import cli
+from gpt2_tutorial.config import PRESETS
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.pretrained import save_gpt2
 from gpt2_tutorial.runs.run_folder import RunFolder
-from gpt2_tutorial.train import PRESETS
 
 PAGE = (ROOT / "book" / "toolbox.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```sh\n(.*?)\n```$", PAGE, flags=re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""bpe: the fast path held against slow, plain functions; streams, files, exports, bad input."""
+"""bpe: the fast path held against slow, plain functions; files, GPT-2's own list, bad input."""
 
 import contextlib
 import hashlib
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from gpt2_tutorial import bpe
 from gpt2_tutorial.bpe import GPT2_PATTERN, BPETokenizer, GPT2Tokenizer
+from gpt2_tutorial.bpe_export import spelled_vocabulary
 from gpt2_tutorial.text import load_shakespeare
 
 SHAKESPEARE = load_shakespeare()
@@ -334,90 +335,6 @@ def test_the_memory_of_pieces_is_bounded():
     assert tokenizer.encode("x" * 100) == [120] * 100 and len(tokenizer._pieces) == before
 
 
-# --- streaming
-
-
-def cut_at_random(text, rng, most):
-    chunks = []
-    while text:
-        n = rng.randrange(most)
-        chunks.append(text[:n])
-        text = text[n:]
-    return chunks
-
-
-@pytest.fixture
-def small_chunks(monkeypatch):
-    """Make the stream decide after every character, so that short texts try every cut."""
-    monkeypatch.setattr(bpe, "_AT_ONCE", 1)
-
-
-STREAMED = st.text(alphabet="ab1 'rves\n\t\u00a0é!\ud83d\ude09\ud835\udc9c<|e>", max_size=40)
-SPECIALS = BPETokenizer.train(SHAKESPEARE[:3_000], 300, ["<|e|>", "<|e|><|", "<", "e>"])
-
-
-@pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("allowed", [(), ("<|e|>",), tuple(SPECIALS.special_tokens)])
-def test_a_stream_equals_the_whole_wherever_it_is_cut(allowed):
-    @steady(2_500)
-    @given(STREAMED, st.integers(1, 12), st.integers(0, 10**6))
-    def check(text, most, seed):
-        text = text.replace("|e", "|e|>")
-        chunks = cut_at_random(text, random.Random(seed), most + 1)
-        assert list(SPECIALS.encode_iterable(chunks, allowed)) == SPECIALS.encode(text, allowed)
-
-    check()
-
-
-@pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize(
-    "text", ["they're", "we'll 've", "  x", "a\n\n b", " 're", "a'\ud835\udc9c", "3 4"]
-)
-def test_a_stream_of_single_characters(text):
-    assert list(GPT2.encode_iterable(text)) == GPT2.encode(text)
-    assert list(GPT2.encode_iterable(["", *text, "", ""])) == GPT2.encode(text)
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_another_pattern_is_streamed_right_too():
-    tokenizer = BPETokenizer.train(SHAKESPEARE[:3_000], 300, ["<e>"], pattern=r"(?s).+?you|.+")
-    text = SHAKESPEARE[:500] + "<e>" + SHAKESPEARE[500:900]
-    ids = list(tokenizer.encode_iterable(text, ["<e>"]))
-    assert ids == tokenizer.encode(text, ["<e>"])
-
-
-def test_a_file_is_streamed_line_by_line(tmp_path):
-    file = tmp_path / "plays.txt"
-    file.write_text(SHAKESPEARE, encoding="utf-8", newline="")
-    with file.open(encoding="utf-8", newline="") as lines:
-        assert list(GPT2.encode_iterable(lines)) == GPT2.encode(SHAKESPEARE)
-
-
-def test_a_stream_holds_little():
-    held, safe_cut = [], bpe._Streamer._safe_cut
-
-    def watched(tokenizer, text, names):
-        held.append(len(text))
-        return safe_cut(tokenizer, text, names)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bpe._Streamer, "_safe_cut", watched)
-        for _ in GPT2.encode_iterable(["You are all resolved. "] * 50_000):
-            pass
-        assert max(held) < 2 * bpe._AT_ONCE
-        held.clear()
-        for _ in GPT2.encode_iterable("x" for _ in range(2_000_000)):
-            pass
-    assert sum(held) < 3 * 2_000_000  # one endless word is looked at again rarely
-
-
-def test_a_stream_refuses_what_encode_refuses():
-    with pytest.raises(ValueError, match="is no special token"):
-        list(GPT2.encode_iterable(["a"], ["<|pad|>"]))
-    with pytest.raises(TypeError):
-        list(GPT2.encode_iterable([b"bytes"]))
-
-
 # --- building and refusing
 
 
@@ -464,6 +381,9 @@ def test_bytes_out_of_order_must_all_be_there():
 
 
 # --- files
+
+
+SPECIALS = BPETokenizer.train(SHAKESPEARE[:3_000], 300, ["<|e|>", "<|e|><|", "<", "e>"])
 
 
 def same(one, other):
@@ -591,7 +511,7 @@ def test_letters_for_bytes():
 
 
 def test_the_released_encoder_json_comes_out_of_the_merges():
-    text = json.dumps(bpe.spelled_vocabulary(GPT2))
+    text = json.dumps(spelled_vocabulary(GPT2))
     released = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
     assert hashlib.sha256(text.encode()).hexdigest() == released
 

@@ -15,13 +15,8 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from gpt2_tutorial import assets
-from gpt2_tutorial.bpe import (
-    GPT2_PATTERN,
-    BPETokenizer,
-    GPT2Tokenizer,
-    to_hugging_face,
-    to_tiktoken,
-)
+from gpt2_tutorial.bpe import GPT2_PATTERN, BPETokenizer, GPT2Tokenizer
+from gpt2_tutorial.bpe_export import to_hugging_face, to_tiktoken
 from gpt2_tutorial.text import load_shakespeare
 
 tiktoken = pytest.importorskip("tiktoken")

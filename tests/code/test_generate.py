@@ -1,159 +1,20 @@
-"""Writing with a model: knobs against transformers, the cache against no cache, rows alone."""
+"""Writing with a model: the cache against no cache, transformers' texts, rows alone."""
 
 import importlib.util
 import math
 import random
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-import torch.nn as nn
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel
-from transformers.generation import logits_process as theirs
 
-from gpt2_tutorial import generate as ours
+from gpt2_tutorial.cache import KVCache, forward_cached
 from gpt2_tutorial.checks.engine import run
-from gpt2_tutorial.generate import generate, generate_batch, pick, stream
-from gpt2_tutorial.gpt import GPT, GPTConfig
-
-PENALTY = theirs.RepetitionPenaltyLogitsProcessor
-WARPERS = {
-    "temperature": theirs.TemperatureLogitsWarper,
-    "top_k": theirs.TopKLogitsWarper,
-    "top_p": theirs.TopPLogitsWarper,
-    "min_p": theirs.MinPLogitsWarper,
-}
-
-
-def small(seed=0, dtype=torch.float64, **changes):
-    """A random model whose bets are far from even; in float64, so that rounding makes no ties."""
-    shape = {"block_size": 12, "vocab_size": 31, "n_layer": 2, "n_head": 2, "n_embd": 16}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = GPT(GPTConfig(**(shape | changes)))
-        for parameter in model.parameters():
-            nn.init.normal_(parameter, std=0.35)
-    return model.to(dtype).eval()
-
-
-def prompt(model, rows, length, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return torch.randint(model.config.vocab_size, (rows, length), generator=g)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def random_knobs(rng):
-    """A random choice of knobs; about one in six is greedy."""
-    return {
-        "temperature": rng.choice([0, 0.3, 0.8, 1.0, 1.0, 2.5]),
-        "top_k": rng.choice([None, None, 1, 3, 500]),
-        "top_p": rng.choice([None, None, 0.2, 0.9, 1.0]),
-        "min_p": rng.choice([None, None, 0.0, 0.1, 1.0]),
-        "repetition_penalty": rng.choice([1.0, 1.0, 1.3, 0.8]),
-    }
-
-
-# The knobs
-
-
-@st.composite
-def bets(draw):
-    seed, V = draw(st.integers(0, 10**6)), draw(st.integers(1, 60))
-    logits = torch.randn(draw(st.integers(1, 3)), V, generator=seeded(seed)) * 4
-    if draw(st.booleans()):
-        logits = logits.round()  # ties
-    return logits
-
-
-@settings(max_examples=150, deadline=None)
-@given(bets(), st.floats(0.05, 5), st.integers(1, 70), st.floats(0.01, 0.99), st.floats(0, 1))
-def test_every_knob_is_the_one_of_transformers(logits, temperature, k, p, least):
-    idx = torch.randint(logits.size(1), (len(logits), 5), generator=seeded(k))
-    want = PENALTY(temperature)(idx, logits.clone())
-    assert torch.equal(ours.penalise(logits, idx, temperature), want)
-    assert torch.equal(ours.keep_top_k(logits, k), WARPERS["top_k"](k)(None, logits))
-    want = WARPERS["min_p"](least)(None, logits)
-    assert torch.equal(ours.keep_min_p(logits, least), want)
-    # Which of two tied tokens falls out is the sort's affair, so this one is without ties; in
-    # float64, as both add up the probabilities from different ends.
-    apart = logits.double() + torch.linspace(0, 0.1, logits.size(1), dtype=torch.float64)
-    assert torch.equal(ours.keep_top_p(apart, p), WARPERS["top_p"](p)(None, apart))
-
-
-def test_all_knobs_together_give_the_probabilities_of_transformers(monkeypatch):
-    seen = []
-
-    def multinomial(bets, n, generator=None):
-        seen.append(bets)
-        return torch.zeros(1, dtype=torch.long)
-
-    monkeypatch.setattr(torch, "multinomial", multinomial)
-    for seed in range(200):
-        rng = random.Random(seed)
-        knobs = random_knobs(rng) | {"temperature": rng.choice([0.3, 0.7, 1.0, 2.0])}
-        penalty = knobs.pop("repetition_penalty")
-        logits = torch.randn(1, 40, generator=seeded(seed), dtype=torch.float64) * 3
-        idx = torch.randint(40, (1, 6), generator=seeded(seed))
-        want = PENALTY(penalty)(idx, logits.clone())
-        for name, warp in WARPERS.items():
-            off = knobs[name] is None or (name == "top_p" and knobs[name] == 1)
-            want = want if off else warp(knobs[name])(idx, want)
-        pick(ours.penalise(logits, idx, penalty), **knobs)
-        torch.testing.assert_close(seen[-1], want.softmax(-1)[0], atol=1e-12, rtol=0)
-    assert len(seen) == 200
-
-
-def test_the_book_s_example_of_top_two():
-    kept = ours.keep_top_k(torch.tensor([-1.0, -2.0, -3.0, -4.0, -5.0]), 2).softmax(-1)
-    assert [round(p, 2) for p in kept.tolist()] == [0.73, 0.27, 0, 0, 0]
-
-
-@pytest.mark.parametrize("p", [1e-12, 1e-3, 0.5])
-def test_the_best_token_is_never_lost(p):
-    logits = torch.tensor([[0.0, 4.0, 0.5]])
-    for kept in (ours.keep_top_p(logits, p), ours.keep_min_p(logits, 1.0)):
-        assert kept.tolist() == [[-math.inf, 4.0, -math.inf]]
-
-
-def test_top_p_of_one_and_min_p_of_zero_forbid_nothing():
-    logits = torch.tensor([[0.0, 60.0, -200.0]])
-    assert torch.equal(ours.keep_top_p(logits, 1.0), logits)
-    assert torch.equal(ours.keep_min_p(logits, 0.0), logits)
-
-
-def test_min_p_is_relative_to_the_best():
-    bets = torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log()
-    assert ours.keep_min_p(bets, 0.6).isfinite().tolist() == [[True, True, False, False]]
-
-
-def test_temperature_zero_is_greedy_whatever_else_is_asked():
-    logits = torch.randn(5, 40, generator=seeded(0))
-    for seed in range(40):
-        knobs = random_knobs(random.Random(seed)) | {"temperature": 0}
-        del knobs["repetition_penalty"]
-        assert torch.equal(pick(logits, **knobs), logits.argmax(-1))
-
-
-@pytest.mark.parametrize("temperature", [1e-300, 1e-12, 1e-4])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_temperature_near_zero_does_not_overflow(temperature, dtype):
-    logits = torch.tensor([[3e4, 1e4, -1e4]], dtype=dtype)
-    assert pick(logits, temperature=temperature).tolist() == [0]
-
-
-def test_draws_follow_the_probabilities():
-    logits = torch.tensor([[2.0, 1.0, 0.0]]).expand(6000, 3)
-    drawn = pick(logits, temperature=2.0, generator=seeded(5))
-    shares = drawn.bincount(minlength=3) / 6000
-    want = (logits[0] / 2).softmax(-1)
-    assert (shares - want).abs().max() < 4 * math.sqrt(0.25 / 6000)
-
+from gpt2_tutorial.generate import evaluating, generate, generate_batch, stream
+from gpt2_tutorial.gpt import GPTConfig
+from gpt2_tutorial.sampling import row_generators
+from writers import prompt, random_knobs, seeded, small
 
 # The cache
 
@@ -187,10 +48,10 @@ def test_the_cached_logits_are_the_model_s_own_however_the_prompt_is_cut():
     for seed in range(30):
         model, rng = small(seed), random.Random(seed)
         idx, cache, read = prompt(model, 3, 12, seed), None, 0
-        cache = ours.KVCache(model.config, 3, dtype=torch.float64)
+        cache = KVCache(model.config, 3, dtype=torch.float64)
         while read < 12:
             some = rng.randint(1, 12 - read)
-            got = ours.forward_cached(model, idx[:, read : read + some], cache)
+            got = forward_cached(model, idx[:, read : read + some], cache)
             read += some
             want = model(idx[:, :read])[0][:, -1]
             torch.testing.assert_close(got, want, atol=1e-11, rtol=0)
@@ -296,7 +157,7 @@ def test_every_row_of_a_batch_is_the_row_alone():
         knobs = random_knobs(rng)
         knobs |= {"stop_token": rng.choice([None, 3]), "cache": rng.random() < 0.7}
         alone = []
-        for row, own in zip(prompts, ours.row_generators(seeded(seed), len(prompts)), strict=True):
+        for row, own in zip(prompts, row_generators(seeded(seed), len(prompts)), strict=True):
             idx = torch.tensor([row])
             alone.append(generate(model, idx, 10, generator=[own], **knobs)[0].tolist())
         together = generate_batch(model, prompts, 10, generator=seeded(seed), **knobs)
@@ -376,7 +237,7 @@ def test_dropout_is_off_while_writing_and_every_part_is_left_as_it_was():
 
 def test_the_mode_is_restored_when_the_model_fails():
     model = small().train()
-    with pytest.raises(RuntimeError, match="broken"), ours.evaluating(model.modules()):
+    with pytest.raises(RuntimeError, match="broken"), evaluating(model.modules()):
         raise RuntimeError("broken")
     assert all(part.training for part in model.modules())
 
@@ -407,135 +268,6 @@ def test_no_gradient_is_kept():
 def test_other_precisions_write_too(dtype):
     out = generate(small(dtype=dtype), torch.zeros(2, 1, dtype=torch.long), 20, top_p=0.9)
     assert out.shape == (2, 21)
-
-
-# Copies that write faster
-
-
-def test_by_columns_changes_where_numbers_lie_and_nothing_else():
-    model = small()
-    other = ours.by_columns(model)
-    assert model.lm_head.weight.is_contiguous()
-    assert not other.lm_head.weight.is_contiguous()
-    assert other.lm_head.weight is other.transformer.wte.weight
-    for name, weight in model.state_dict().items():
-        assert torch.equal(weight, other.state_dict()[name])
-    idx = prompt(model, 2, 3)
-    assert torch.equal(
-        generate(model, idx, 20, temperature=0), generate(other, idx, 20, temperature=0)
-    )
-
-
-def test_int8_weights_are_within_half_a_step_row_by_row():
-    layer = nn.Linear(40, 9)
-    with torch.no_grad():
-        layer.weight[3] *= 1000  # a wild row costs the others nothing
-        layer.weight[5] = 0
-    quantised = ours.Int8Linear(layer)
-    back = quantised.weight.float() * quantised.step[:, None]
-    half = layer.weight.abs().amax(1, keepdim=True) / 254
-    assert ((back - layer.weight).abs() <= half * 1.001).all()
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_int8_product_is_the_product_of_the_rounded_numbers(bias):
-    layer, x = nn.Linear(48, 20, bias=bias).double(), torch.randn(2, 3, 48, dtype=torch.float64)
-    quantised = ours.Int8Linear(layer)
-    step = x.abs().amax(-1, keepdim=True) / 127
-    rounded = (x / step).round() * step
-    want = rounded @ (quantised.weight.double() * quantised.step[:, None]).t()
-    want = want + layer.bias if bias else want
-    torch.testing.assert_close(quantised(x), want, atol=1e-12, rtol=0)
-
-
-def test_where_int_mm_is_missing_the_weights_are_multiplied_out(monkeypatch):
-    layer, x = nn.Linear(48, 20), torch.randn(2, 3, 48)
-    quantised = ours.Int8Linear(layer)
-    with_it = quantised(x)
-    monkeypatch.delattr(torch, "_int_mm")
-    without = quantised(x)
-    assert (with_it - without).abs().max() < 0.03
-    assert (without - layer(x)).abs().max() < 0.03
-
-
-def test_an_int8_model_reads_like_the_model_and_keeps_one_table():
-    model = small(dtype=torch.float32, n_embd=64, block_size=32)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter *= 0.3
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    copy = ours.quantize_int8(model)
-    assert copy.lm_head.weight.data_ptr() == copy.transformer.wte.weight.data_ptr()
-    kinds = [type(part) for part in copy.modules()]
-    assert kinds.count(ours.Int8Linear) == 4 * 2 + 1
-    assert nn.Linear not in kinds
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    idx = prompt(model, 4, 32)
-    want, _ = model(idx)
-    got, _ = copy(idx)
-    assert (got - want).norm() < 0.05 * want.norm()
-    assert generate(copy, idx[:, :5], 40).shape == (4, 45)
-
-
-def test_an_int8_model_writes_the_same_with_the_cache_and_without():
-    """In float64: that rounding turns one of the whole numbers would be a rare accident."""
-    for seed in range(10):
-        copy = ours.quantize_int8(small(seed))
-        idx = prompt(copy, 2, 4, seed)
-        quick, plain = (
-            generate(copy, idx, 20, cache=cache, generator=seeded(seed)) for cache in (True, False)
-        )
-        assert torch.equal(quick, plain)
-
-
-def test_an_int8_row_is_the_weights_multiplied_out():
-    for out, into, seed in ((1, 1, 0), (9, 40, 1), (31, 64, 2)):
-        layer = nn.Linear(into, out).double()
-        part, x = ours.Int8Linear(layer), torch.randn(into, generator=seeded(seed)).double()
-        want = (part.weight.double() * part.step[:, None]) @ x + layer.bias
-        got = ours.int8_row(x, part.weight, part.step, part.bias)
-        torch.testing.assert_close(got, want, atol=1e-12, rtol=0)
-
-
-def multiplied_out(model):
-    """An ordinary model whose weights are those that an int8 model stands for."""
-    copy = ours.quantize_int8(model)
-    for part in copy.modules():
-        for name, layer in list(part.named_children()):
-            if isinstance(layer, ours.Int8Linear):
-                plain = nn.Linear(layer.weight.size(1), layer.weight.size(0))
-                plain.weight.data = layer.weight.to(layer.step.dtype) * layer.step[:, None]
-                plain.bias.data = layer.bias
-                setattr(part, name, plain)
-    return copy
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_rows_write_what_the_weights_multiplied_out_write():
-    model = small(dtype=torch.float32)
-    quick, plain = ours.quantize_int8(model, compiled=True), multiplied_out(model)
-    for layer, other in zip(quick.modules(), plain.modules(), strict=False):
-        if isinstance(layer, ours.Int8Linear):
-            x = torch.randn(1, 1, layer.weight.size(1), generator=seeded(0))
-            with torch.inference_mode():
-                torch.testing.assert_close(layer(x), other(x), rtol=1e-4, atol=1e-5)
-    idx = prompt(model, 1, 1)
-    got = generate(quick, idx, 11, temperature=0)
-    assert torch.equal(got, generate(plain, idx, 11, temperature=0))
-    # More than one row goes the usual way: the numbers of the copy that is not compiled.
-    idx = prompt(model, 3, 6)
-    assert torch.equal(quick(idx)[0], ours.quantize_int8(model)(idx)[0])
-
-
-def test_where_nothing_can_be_compiled_one_sentence_says_so(monkeypatch):
-    def broken(*args, **kwargs):
-        raise OSError("no g++")
-
-    monkeypatch.setattr(torch, "compile", lambda f, **options: broken)
-    with pytest.raises(RuntimeError, match=r"^torch.compile fails here: install a C\+\+ compiler"):
-        ours.quantize_int8(small(), compiled=True)
 
 
 # What is refused, each in one sentence
@@ -605,23 +337,6 @@ def test_lengths_that_do_not_fit_are_refused(lengths):
         stream(small(), torch.zeros(2, 3).long(), 3, lengths=torch.tensor(lengths))
 
 
-@pytest.mark.parametrize("odd", [math.nan, math.inf])
-@pytest.mark.parametrize("temperature", [0, 1.0])
-def test_logits_that_are_no_bets_are_refused(odd, temperature):
-    logits = torch.zeros(2, 5)
-    logits[1, 3] = odd
-    with pytest.raises(ValueError, match=f"best logit is {odd}, so no token can be drawn"):
-        pick(logits, temperature=temperature)
-    with pytest.raises(ValueError, match="best logit is -inf"):
-        pick(torch.full((1, 3), -math.inf), temperature=temperature)
-
-
-@pytest.mark.parametrize("logits", [torch.zeros(5), torch.zeros(1, 0), torch.zeros(1, 2).long()])
-def test_logits_of_another_shape_or_dtype_are_refused(logits):
-    with pytest.raises(ValueError, match=r"logits must be \(B, V\), not"):
-        pick(logits)
-
-
 def test_a_model_gone_wrong_is_reported():
     model = small()
     with torch.no_grad():
@@ -632,29 +347,15 @@ def test_a_model_gone_wrong_is_reported():
 
 def test_forward_cached_refuses_what_it_cannot_do():
     model = small()
-    cache = ours.KVCache(model.config, 1, dtype=torch.float64)
+    cache = KVCache(model.config, 1, dtype=torch.float64)
     with pytest.raises(ValueError, match="the cache has room for 12 tokens, not 13"):
-        ours.forward_cached(model, torch.zeros(1, 13).long(), cache)
+        forward_cached(model, torch.zeros(1, 13).long(), cache)
     with pytest.raises(ValueError, match="the cache holds 1 rows, but idx has 2"):
-        ours.forward_cached(model, torch.zeros(2, 1).long(), cache)
+        forward_cached(model, torch.zeros(2, 1).long(), cache)
     with pytest.raises(ValueError, match=r"idx must be ids \(B, T\), not \(1, 0\)"):
-        ours.forward_cached(model, ONE[:, :0], cache)
+        forward_cached(model, ONE[:, :0], cache)
     with pytest.raises(ValueError, match="call model"):
-        ours.forward_cached(model.train(), ONE, cache)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_an_int8_copy_of_a_half_precision_model_adds_up_in_float32(dtype):
-    model = small(dtype=torch.float32).to(dtype)
-    copy = ours.quantize_int8(model)
-    assert copy.transformer.wpe.weight.dtype == torch.float32
-    assert model.lm_head.weight.dtype == dtype
-    assert generate(copy, ONE, 20).shape == (1, 21)
-
-
-def test_a_model_is_not_quantised_twice():
-    with pytest.raises(ValueError, match="int8 already"):
-        ours.quantize_int8(ours.quantize_int8(small()))
+        forward_cached(model.train(), ONE, cache)
 
 
 def test_top_k_above_the_vocabulary_is_clamped():
@@ -668,11 +369,11 @@ def driven_with(token=int, place=list, mask=lambda square: square):
 
     def write_all(prompts, n, read):
         texts = []
-        for prompt in prompts:
-            cache, text = [], list(prompt)
-            for i in range(len(prompt) + n - 1):
+        for given in prompts:
+            cache, text = [], list(given)
+            for i in range(len(given) + n - 1):
                 new = read([text[i]], place([i]), mask(torch.ones(1, i + 1)), cache)
-                if i + 1 >= len(prompt):
+                if i + 1 >= len(given):
                     text.append(token(new))
             texts.append(text)
         return texts

@@ -1,4 +1,4 @@
-"""pretrained: held against transformers both ways, and against files that are broken in every way.
+"""pretrained, weight_files: held against transformers both ways, and against broken files.
 
 Loss and gradients are compared too, both taken from the logits by our own formula in float64.
 """
@@ -22,23 +22,22 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import gpt2_tutorial.block
-from gpt2_tutorial import pretrained
+from gpt2_tutorial import pretrained, weight_files
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.pretrained import (
     TRANSPOSED,
-    WeightsError,
     check_fit,
     config_for,
     config_from,
+    conv1d_to_linear,
     copy_weights,
     load_gpt2,
     save_gpt2,
-    turned,
     weights_of,
 )
 from gpt2_tutorial.probes import LayerGap, compare_layers, layer_report
-from oracles import cross_entropy, randomise, their_model
-from oracles import turned as turned_by_hand
+from gpt2_tutorial.weight_files import WeightsError
+from oracles import cross_entropy, randomise, their_model, turned
 
 GAP = {torch.float32: 1e-4, torch.float64: 1e-10}
 SMALL = GPTConfig(block_size=8, vocab_size=65, n_layer=2, n_head=3, n_embd=24)
@@ -85,7 +84,7 @@ def assert_equal_models(mine, theirs, idx, targets, gap):
     widest = 0.0
     for name, grad in a_grads.items():
         is_map = any(part in name for part in ("c_attn.w", "c_proj.w", "c_fc.w"))
-        other = turned_by_hand(b_grads[name]) if is_map else b_grads[name]
+        other = turned(b_grads[name]) if is_map else b_grads[name]
         assert grad.shape == other.shape, name
         widest = max(widest, (grad - other).abs().max().item())
     gaps = (a - b).abs().max().item(), (a_loss - b_loss).abs().item(), widest
@@ -258,8 +257,8 @@ def test_the_turned_weights_are_exactly_those_of_conv1d():
 def test_two_turns_are_none():
     weights = weights_of(ours())
     for name, weight in weights.items():
-        assert torch.equal(turned(name, turned(name, weight)), weight)
-        assert torch.equal(turned(name, weight), ours().get_parameter(name))
+        assert torch.equal(conv1d_to_linear(name, conv1d_to_linear(name, weight)), weight)
+        assert torch.equal(conv1d_to_linear(name, weight), ours().get_parameter(name))
 
 
 def test_a_forgotten_turn_of_the_square_map_is_only_seen_in_the_values():
@@ -721,7 +720,8 @@ def test_the_hubs_own_code_offline(monkeypatch, tmp_path):
 
 
 def test_nothing_of_the_hub_is_imported_before_it_is_asked():
-    body = ast.parse(Path(pretrained.__file__).read_text(encoding="utf-8")).body
+    texts = [Path(m.__file__).read_text(encoding="utf-8") for m in (pretrained, weight_files)]
+    body = [node for text in texts for node in ast.parse(text).body]
     imported = [ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     assert len(imported) > 10 and not any("huggingface" in line for line in imported)
 

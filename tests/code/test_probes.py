@@ -24,8 +24,8 @@ from gpt2_tutorial.attention import (
 )
 from gpt2_tutorial.bigram import BigramLM
 from gpt2_tutorial.block import Block, init_weights
-from gpt2_tutorial.generate import quantize_int8
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.int8 import quantize_int8
 from gpt2_tutorial.mlp import MLPLM
 from gpt2_tutorial.ngram import KneserNey, NGram
 from gpt2_tutorial.probes import Leak, first_leak

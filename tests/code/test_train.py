@@ -15,12 +15,16 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from gpt2_tutorial import checkpoint, simple, train
+from gpt2_tutorial import checkpoint, run, simple, state_files, train
+from gpt2_tutorial.checkpoint import CheckpointError
+from gpt2_tutorial.config import PRESETS, ConfigChanged, TrainConfig
+from gpt2_tutorial.distributed import ALONE
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.run import Run
 from gpt2_tutorial.shards import ShardLoader, write_shards
 from gpt2_tutorial.step import choose_precision
 from gpt2_tutorial.text import CharTokenizer
-from gpt2_tutorial.train import ALONE, PRESETS, ConfigChanged, Run, TrainConfig, fit
+from gpt2_tutorial.train import fit
 
 CONFIG = TrainConfig(
     block_size=8,
@@ -257,12 +261,12 @@ def test_a_run_that_is_told_another_format_is_refused_in_a_sentence(data, tmp_pa
 
 def test_all_processes_compute_in_float32_if_it_won_in_one_of_them(monkeypatch, race):
     race(1.5)
-    assert train.precision_for_all(RACED, ALONE).name == "bf16"
+    assert run.precision_for_all(RACED, ALONE).name == "bf16"
     monkeypatch.setattr(train, "any_rank", lambda flag: True)
-    chosen = train.precision_for_all(RACED, ALONE)
+    chosen = run.precision_for_all(RACED, ALONE)
     assert chosen.name == "fp32" and "another process" in chosen.reason
     race(0.7)
-    assert "0.70 times" in train.precision_for_all(RACED, ALONE).reason
+    assert "0.70 times" in run.precision_for_all(RACED, ALONE).reason
 
 
 @pytest.mark.parametrize(
@@ -298,22 +302,22 @@ def test_a_disk_that_is_full_is_a_sentence_and_the_earlier_checkpoint_is_whole(
 
     trained(data, tmp_path, stop_at=30)
     before = checkpoint.latest(tmp_path)
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(checkpoint.CheckpointError, match="No space left on device"):
+    monkeypatch.setattr(state_files, "save_file", full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
         trained(data, tmp_path)
     assert checkpoint.latest(tmp_path) == before
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(data):
-    with pytest.raises(checkpoint.CheckpointError, match="could not be saved in"):
+    with pytest.raises(CheckpointError, match="could not be saved in"):
         trained(data, "/proc/nowhere")
 
 
 def test_a_run_without_its_optimizer_is_refused(data, tmp_path):
     trained(data, tmp_path, stop_at=30)
-    path = checkpoint.latest(tmp_path)
+    path = checkpoint.latest(tmp_path).path
     (path / "optimizer.safetensors").unlink()
-    with pytest.raises(checkpoint.CheckpointError, match=r"optimizer\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"optimizer\.safetensors"):
         checkpoint.load(path)
 
 
@@ -323,7 +327,7 @@ def test_files_know_nothing_of_wrappers(data, tmp_path):
     loader = ShardLoader(data, "train", 2, 8)
     run = Run(GPT(CONFIG.gpt()), loader, replace(CONFIG, compile=True), ALONE)
     run.losses = torch.nn.parallel.DataParallel(run.losses)
-    assert set(run.state()["model"]) == set(GPT(CONFIG.gpt()).state_dict())
+    assert set(run.state_dict()["model"]) == set(GPT(CONFIG.gpt()).state_dict())
 
 
 @pytest.mark.slow
@@ -331,7 +335,7 @@ def test_twenty_kills_at_random_moments_change_no_bit(data, tmp_path):
     """kill -9, saves included; the run goes on after each until it is done."""
     config = replace(CONFIG, max_steps=40, save_every=1, dropout=0.1)
     whole, *_ = trained(data, tmp_path / "whole", config)
-    folder, dice, kills = tmp_path / "killed", random.Random(0), 0
+    folder, rng, kills = tmp_path / "killed", random.Random(0), 0
     began = time.perf_counter()
     trained(data, tmp_path / "timed", config)
     usual = time.perf_counter() - began
@@ -342,10 +346,10 @@ def test_twenty_kills_at_random_moments_change_no_bit(data, tmp_path):
                 warnings.simplefilter("ignore")
                 trained(data, folder, config)
             os._exit(0)
-        time.sleep(dice.uniform(0.02, usual / 8))
+        time.sleep(rng.uniform(0.02, usual / 8))
         os.kill(child, signal.SIGKILL)
         kills += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-        if checkpoint.latest(folder) and checkpoint.latest(folder).name == "step_00000040":
+        if checkpoint.latest(folder) and checkpoint.latest(folder).step == 40:
             for path in folder.iterdir():  # it got to the end too early: take it back a little
                 if path.name > "step_00000020":
                     shutil.rmtree(path)
@@ -454,7 +458,7 @@ def test_all_processes_judge_alike(shared):
 def test_weights_that_drift_apart_are_told(monkeypatch):
     model = torch.nn.Linear(3, 2)
     monkeypatch.setattr(train, "from_all_ranks", lambda value: [value, value + 0.5])
-    assert train.apart(model) == 0.5
+    assert run.max_rank_divergence(model) == 0.5
 
 
 @pytest.mark.slow

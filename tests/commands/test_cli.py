@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gpt2_tutorial import __version__, assets, evaluate, generate
+from gpt2_tutorial import __version__, assets, evaluate, exam_files, generate, int8
 from gpt2_tutorial.bpe import GPT2Tokenizer
 from gpt2_tutorial.commands import cli
 from gpt2_tutorial.commands import sample as sampling
@@ -329,7 +329,7 @@ def test_the_tokens_are_those_of_generate(gpt2, letters):
     assert found["samples"][0] | {"text": ""} == {"text": "", "tokens": 60, "ended": "tokens"}
     assert sampled(gpt2, *words, "--no-cache") == found
     eight = sampled(gpt2, *words, "--int8")["samples"][0]["text"]
-    small = generate.quantize_int8(model)
+    small = int8.quantize_int8(model)
     expected = generate.generate(small, ids, 60, temperature=0)[0, 6:].tolist()
     assert eight == tokenizer.decode(expected)
 
@@ -573,7 +573,7 @@ def items(tmp_path):
 
 def test_items_are_judged_as_chapter_13_does(gpt2, letters, items):
     model, tokenizer = models.open_model(letters, "cpu")
-    own = [evaluate.plain_item(row) for row in ROWS]
+    own = [exam_files.plain_item(row) for row in ROWS]
     for per in ("byte", "token"):
         found = judged(gpt2, "--model", letters, "--items", items, "--per", per)
         expected = evaluate.hellaswag(model, tokenizer, own, per=per)

@@ -7,9 +7,9 @@ import pytest
 
 from gpt2_tutorial import ledger
 from gpt2_tutorial.commands import cli, plan
+from gpt2_tutorial.config import PRESETS, TrainConfig
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.step import flops_per_token
-from gpt2_tutorial.train import PRESETS, TrainConfig
 
 
 @pytest.fixture

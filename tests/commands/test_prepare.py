@@ -21,14 +21,15 @@ from gpt2_tutorial.commands.prepare import PrepareError, find_files, text_source
 from gpt2_tutorial.runs import encode
 from gpt2_tutorial.runs.encode import ParallelEncoder, batches, load_tokenizer
 from gpt2_tutorial.runs.models import tokenizer_of_shards
-from gpt2_tutorial.shards import ShardError, ShardLoader, check_shards, read_index
+from gpt2_tutorial.shard_format import ShardError, check_shards, read_index
+from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.text import CharTokenizer
 
 SRC = Path(__file__).parents[2] / "src"
 
 
 def run(*words) -> int:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     prepare.add_arguments(parser)
     quiet = [] if words[0] == "check" else ["--quiet"]
     return prepare.run(parser.parse_args([*map(str, words), *quiet]))
@@ -286,7 +287,7 @@ SHARED += ["processes", "limit", "quiet"]
 
 @pytest.mark.parametrize("source", ["text", "shakespeare", "fineweb-edu", "openwebtext", "check"])
 def test_every_option_is_explained_with_its_default(source, capsys):
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     prepare.add_arguments(parser)
     (sources,) = (each for each in parser._actions if each.dest == "source")
     options = {each.dest: each for each in sources.choices[source]._actions if each.dest != "help"}
@@ -478,7 +479,7 @@ COMMAND = """
     if __name__ == "__main__":
         from gpt2_tutorial.commands import prepare
 
-        parser = argparse.ArgumentParser()
+        parser = argparse.ArgumentParser(allow_abbrev=False)
         prepare.add_arguments(parser)
         sys.exit(prepare.run(parser.parse_args()))
 """

@@ -30,7 +30,8 @@ from gpt2_tutorial import checkpoint
 from gpt2_tutorial.runs import ending
 from gpt2_tutorial.runs.run_folder import FolderError, RunFolder
 from gpt2_tutorial.runs.signals import Stop
-from gpt2_tutorial.shards import ShardError, write_shards
+from gpt2_tutorial.shard_format import ShardError
+from gpt2_tutorial.shards import write_shards
 from gpt2_tutorial.text import CharTokenizer
 from terminal import as_in_a_terminal
 from tiers import tiered
@@ -162,9 +163,9 @@ def trained(folder, *words, faults=(), ranks=2, timeout=120):
 def bits(folder):
     """Everything that training has made, but for the time it took."""
     newest = checkpoint.latest(folder / "checkpoints")
-    assert newest.name == "step_00000012"
+    assert newest.step == 12
     names = ("model.safetensors", "optimizer.safetensors", "rng.safetensors")
-    made = [(newest / name).read_bytes() for name in names]
+    made = [(newest.path / name).read_bytes() for name in names]
     rows = [row for row in RunFolder(folder).rows() if "loss" in row]
     return [*made, [(row["step"], row["loss"], row["lr"]) for row in rows]]
 
@@ -194,11 +195,11 @@ MOMENTS = {  # where, at which call, what is sent, and to which ranks; torchrun 
     "writing the data": ("shards.write_shards", 0, [INT], (0, 1)),
     "a step": ("step.chunked_loss", 12, [TERM], (0, 1)),
     "a step of one rank": ("step.chunked_loss", 12, [TERM], (1,)),
-    "an evaluation": ("train.chunked_loss", 3, [HUP], (1,)),
+    "an evaluation": ("run.chunked_loss", 3, [HUP], (1,)),
     "a sample": ("runs.watch.stream", 1, [INT], (0,)),
     "HellaSwag": ("runs.watch.multiple_choice", 2, [TERM], (1,)),
     # by several roads: to the whole group, through torchrun, from a terminal that closes
-    "a save": ("checkpoint._write_parts", 1, [TERM, TERM, HUP], (0, 1)),
+    "a save": ("checkpoint.write_state", 1, [TERM, TERM, HUP], (0, 1)),
 }
 
 
@@ -221,7 +222,7 @@ def test_asked_to_stop_it_saves_and_the_same_command_ends_with_the_same_bits(
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait_and_costs_steps_only(tmp_path, whole):
-    fault = Fault("checkpoint._write_parts", sends(signal.SIGINT, signal.SIGINT), 2)
+    fault = Fault("checkpoint.write_state", sends(signal.SIGINT, signal.SIGINT), 2)
     ended = trained(tmp_path / "run", faults=[fault], ranks=1)
     assert ended.codes == [-signal.SIGINT] and ended.status["state"] == "running"
     assert trained(tmp_path / "run", ranks=1).codes == [0]
@@ -285,8 +286,8 @@ def test_what_is_wrong_for_all_is_said_once(tmp_path):
 WRITES = {  # where, at which call, in a run of how many processes
     "the lock": ("runs.run_folder._locked", 0, 1),
     "the first word": ("runs.run_folder.write_whole", 0, 2),
-    "the data": ("shards.write_whole", 1, 1),
-    "a checkpoint": ("checkpoint.save_file", 4, 2),
+    "the data": ("shard_writer.write_whole", 1, 1),
+    "a checkpoint": ("state_files.save_file", 4, 2),
     "the model": ("pretrained.save_file", 0, 1),
 }
 
@@ -333,7 +334,7 @@ def test_a_folder_that_may_not_be_written_is_a_sentence(tmp_path, whole, begun):
     one_sentence(ended, "Permission denied")
     if begun:
         assert ended.status["code"] == 74
-        assert checkpoint.latest(folder / "checkpoints").name == "step_00000000"
+        assert checkpoint.latest(folder / "checkpoints").step == 0
     assert trained(folder, ranks=1).codes == [0] and bits(folder) == whole[1]
 
 
@@ -553,7 +554,7 @@ def test_one_rank_without_numbers_stops_all_before_a_weight_has_moved(tmp_path):
     ended = trained(tmp_path / "run", faults=[Fault("step.chunked_loss", poison, 9, (1,))])
     assert ended.codes == [70, 70] and ended.status["step"] == 4, ended
     one_sentence(ended, "at step 4 the gradient's length is nan")
-    assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step_00000004"
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints").step == 4
 
 
 def poison():
@@ -632,7 +633,7 @@ def test_ctrl_c_in_the_terminal_of_run_sh_reaches_a_save_and_does_not_cut_it_off
         """
         import os, pathlib, runpy, time
         from gpt2_tutorial import checkpoint
-        real, began = checkpoint._write_parts, pathlib.Path(__file__).with_name("saving")
+        real, began = checkpoint.write_state, pathlib.Path(__file__).with_name("saving")
 
         def slow(aside, state):
             if state["run"]["step"] == 4:
@@ -640,7 +641,7 @@ def test_ctrl_c_in_the_terminal_of_run_sh_reaches_a_save_and_does_not_cut_it_off
                 time.sleep(4)
             return real(aside, state)
 
-        checkpoint._write_parts = slow
+        checkpoint.write_state = slow
         """,
     )
     process = launched(tmp_path / "run", "bash", RUN_SH, script=script)
@@ -649,7 +650,7 @@ def test_ctrl_c_in_the_terminal_of_run_sh_reaches_a_save_and_does_not_cut_it_off
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 75 and "the same command goes on" in said, said
     assert RunFolder(tmp_path / "run").status()["code"] == 75
-    assert checkpoint.latest(tmp_path / "run" / "checkpoints").name == "step_00000004"
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints").step == 4
 
 
 def wait_for(path, process, seconds=120):

@@ -1,5 +1,6 @@
 """launch/train_gpt2.py: the last notebook's cells, and what torchrun makes of them."""
 
+import argparse
 import ast
 import json
 import os
@@ -12,19 +13,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 import export  # noqa: E402
+from gpt2_tutorial import checkpoint, files, state_files  # noqa: E402
 from gpt2_tutorial.commands import cli  # noqa: E402
+from gpt2_tutorial.launch import train_gpt2  # noqa: E402
+from gpt2_tutorial.run import Run  # noqa: E402
 
-SCRIPT = ROOT / "launch" / "train_gpt2.py"
+FACE = ROOT / "launch" / "train_gpt2.py"
 SMALL = "--n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --batch-tokens 256"
 SMALL += " --max-steps 6 --warmup-steps 2 --eval-every 3 --eval-batches 1 --save-every 3"
 
 
 def test_the_committed_script_is_a_fresh_export():
-    assert SCRIPT.read_text(encoding="utf-8") == export.exported(), "run: make export"
+    assert export.SCRIPT.read_text(encoding="utf-8") == export.exported(), "run: make export"
 
 
 def test_the_script_is_short_enough_to_be_read():
-    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 150
+    assert len(export.SCRIPT.read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def notebook(tmp_path, *sources):
@@ -54,19 +58,55 @@ def test_a_notebook_without_exported_cells_is_refused(tmp_path):
 
 
 def test_in_a_notebook_the_cells_do_nothing():
-    """There is no `__file__` in a notebook, though its `__name__` is that of a script."""
+    """Its `__name__` is that of a script there."""
     tree = ast.parse(export.exported())
-    quiet = (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Assign, ast.If)
+    quiet = (ast.FunctionDef, ast.Import, ast.ImportFrom)
     assert all(isinstance(node, quiet) for node in tree.body[1:])
     kernel = {"__name__": "__main__", "__doc__": None}
     exec(compile(tree, "cells", "exec"), kernel)
-    config = kernel["configured"](kernel["parsed"](["--max-steps", "700"]), 65)
-    assert config.max_steps == 700
+    kernel["add_arguments"](parser := argparse.ArgumentParser(allow_abbrev=False))
+    config = kernel["configured"](parser.parse_args(["--max-steps", "700"]), 65)
+    assert config.max_steps == 700 and config.vocab_size == 65
+
+
+def test_what_is_asked_of_one_rank_and_of_all_can_be_counted():
+    """Each of these calls is a place where processes wait for each other."""
+    calls = [node.func.id for node in ast.walk(ast.parse(export.exported()))
+             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]  # fmt: skip
+    assert (calls.count("on_rank_0"), calls.count("on_every_rank")) == (3, 1)
+
+
+def test_a_resume_reads_each_file_of_the_checkpoint_once_to_verify_and_once_to_load(
+    tmp_path, monkeypatch
+):
+    words = ["--device", "cpu", "--out", str(tmp_path / "run"), *SMALL.split()]
+    assert train_gpt2.main([*words, "--max-steps", "3"]) == 0
+    verified, loaded, seen = [], [], {}
+    real, load_file = Run.resume, state_files.load_file
+
+    def fingerprint(file):
+        verified.append(file.name)
+        return files.fingerprint(file)
+
+    def load(file, **more):
+        loaded.append(file.name)
+        return load_file(file, **more)
+
+    def resume(run, found):
+        real(run, found)
+        seen.update(step=run.step, verified=sorted(verified), loaded=sorted(loaded))
+
+    monkeypatch.setattr(checkpoint, "fingerprint", fingerprint)
+    monkeypatch.setattr(state_files, "load_file", load)
+    monkeypatch.setattr(Run, "resume", resume)
+    assert train_gpt2.main([*words, "--max-steps", "3"]) == 0  # there is nothing left to do
+    weights = ["model.safetensors", "optimizer.safetensors", "rng.safetensors"]
+    assert seen == {"step": 3, "verified": [*weights, "state.json"], "loaded": weights}
 
 
 def launched(folder, *words, processes=2):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, f"--nproc_per_node={processes}", str(SCRIPT), "--device", "cpu"]
+    command = [*torchrun, f"--nproc_per_node={processes}", str(FACE), "--device", "cpu"]
     return subprocess.run(
         [*command, "--out", str(folder), *SMALL.split(), *words],
         env=os.environ | {"OMP_NUM_THREADS": "1"},

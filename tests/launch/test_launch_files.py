@@ -18,8 +18,8 @@ import torch
 import yaml
 
 from gpt2_tutorial import checkpoint
+from gpt2_tutorial.config import PRESETS
 from gpt2_tutorial.runs.hardware import MACHINES
-from gpt2_tutorial.train import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch"

@@ -1,16 +1,20 @@
 """launch/run.sh and `gpt2 train` as people start them: stopped, killed, crashed, and gone on."""
 
+import ast
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from gpt2_tutorial.commands import cli, train
+from gpt2_tutorial.config import TrainConfig
+from gpt2_tutorial.launch import train_gpt2
 from gpt2_tutorial.runs.run_folder import DONE, STOPPED, RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,17 +193,17 @@ def test_two_runs_in_one_folder_are_a_sentence_and_the_first_is_not_touched(tmp_
         assert first.status()["state"] == "running" and len(first.rows()) == 1
 
 
-def test_exit_codes_and_arguments_are_passed_through(tmp_path, gpt2, monkeypatch):
-    script = tmp_path / "train_gpt2.py"
-    script.write_text("import sys\nprint(sys.argv)\nsys.exit({'a': 75, 'b': None, 'c': 'no'}"
-                      "[sys.argv[-1]])\n")  # fmt: skip
-    monkeypatch.setattr(train, "script", lambda: script)
-    before = list(sys.argv)
-    for last, code in (("a", 75), ("b", 0), ("c", 1)):
-        found, said = gpt2("train", "--x", "-1", last)
-        assert found == code
-        assert said.out == f"{[str(script), '--x', '-1', last]}\n"
-    assert sys.argv == before
+def test_exit_codes_and_arguments_are_passed_through(gpt2, monkeypatch):
+    asked, codes = [], iter((75, 0))
+
+    def run(args):
+        asked.append((args.max_lr, args.seed, args.compile, args.out))
+        return next(codes)
+
+    monkeypatch.setattr(train, "run", run)
+    assert gpt2("train", "--max-lr", "1e-3", "--seed", "-1", "--out", "a b")[0] == 75
+    assert gpt2("train", "--max-lr=2", "--no-compile")[0] == 0
+    assert asked == [(1e-3, -1, None, Path("a b")), (2.0, None, False, Path("runs/gpt2"))]
 
 
 def test_the_scripts_own_help_and_its_own_refusals_are_shown(gpt2):
@@ -209,15 +213,21 @@ def test_the_scripts_own_help_and_its_own_refusals_are_shown(gpt2):
     assert code == 2 and said.err
 
 
-def test_a_wheel_brings_the_script(tmp_path, monkeypatch):
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert '"launch/train_gpt2.py" = "gpt2_tutorial/launch/train_gpt2.py"' in text
-    package = tmp_path / "site-packages" / "gpt2_tutorial"
-    for name in ("commands", "launch"):
-        (package / name).mkdir(parents=True)
-    (package / "launch" / "train_gpt2.py").touch()
-    monkeypatch.setattr(train, "__file__", str(package / "commands" / "train.py"))
-    assert train.script() == (package / "launch" / "train_gpt2.py").resolve()
-    (package / "launch" / "train_gpt2.py").unlink()
-    with pytest.raises(FileNotFoundError, match="install the package anew"):
-        train.script()
+def test_every_setting_says_in_the_help_what_it_is(gpt2):
+    _, said = gpt2("train", "--help")
+    help_of = " ".join(said.out.split())
+    for setting in fields(TrainConfig):
+        assert f"--{setting.name.replace('_', '-')}" in said.out
+        meaning = setting.metadata["help"]
+        assert len(meaning.split()) > 1 and meaning in help_of
+
+
+def test_a_wheel_brings_the_script():
+    """It is a module of the package; what lies in launch/ only calls it."""
+    face = ast.parse(SCRIPT.read_text(encoding="utf-8"))
+    assert [node.module for node in face.body if isinstance(node, ast.ImportFrom)] == [
+        train_gpt2.__name__
+    ]
+    home = Path(train_gpt2.__file__).resolve()
+    assert home == ROOT / "src" / "gpt2_tutorial" / "launch" / "train_gpt2.py"
+    assert train.run is train_gpt2.run

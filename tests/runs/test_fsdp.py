@@ -18,15 +18,17 @@ from torch.distributed.tensor import DTensor
 
 from gpt2_tutorial import checkpoint
 from gpt2_tutorial.checkpoint import CheckpointError
-from gpt2_tutorial.distributed import any_rank, mean_over_ranks, setup, teardown
+from gpt2_tutorial.config import PRESETS, ConfigChanged, TrainConfig
+from gpt2_tutorial.distributed import ALONE, any_rank, mean_over_ranks, setup, teardown
 from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.run import Run
 from gpt2_tutorial.runs import fsdp
-from gpt2_tutorial.runs.fsdp import ShardedRun, kind_of, whole
+from gpt2_tutorial.runs.fsdp import ShardedRun, run_class, whole
 from gpt2_tutorial.shards import ShardLoader, write_shards
 from gpt2_tutorial.step import chunked_loss
 from gpt2_tutorial.text import CharTokenizer
-from gpt2_tutorial.train import ALONE, PRESETS, ConfigChanged, Run, TrainConfig, fit
+from gpt2_tutorial.train import fit
 
 resource = pytest.importorskip("resource")  # Windows cannot limit or fork a process
 
@@ -79,7 +81,7 @@ class Worker:
             folder=self.out / folder,
             ranks=self.ranks,
             val_loader=self.loader("val"),
-            kind=kind_of(config),
+            run_class=run_class(config),
             asked_to_stop=lambda: next(asked) == stop_at and last,
             **more,
         )
@@ -129,26 +131,26 @@ class Worker:
 
     def no_room(self):
         self.trained("full", stop_at=10)
-        self.said["before"] = checkpoint.latest(self.out / "full").name
+        self.said["before"] = checkpoint.latest(self.out / "full").path.name
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)
         if self.ranks.rank == 1:
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
         self.refused("full", lambda: self.trained("full"))
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-        self.said["after"] = checkpoint.latest(self.out / "full").name
+        self.said["after"] = checkpoint.latest(self.out / "full").path.name
         (self.out / "a file").touch()
         self.refused("no folder", lambda: self.trained("a file"))
 
     def killed(self):
         """Die with a part that is written and not yet summed up."""
-        usual = checkpoint.fingerprint
+        usual = fsdp.fingerprint
 
         def deadly(file):
             if "step_00000006" in str(file) and "shard-" in file.name:
                 os.kill(os.getpid(), signal.SIGKILL)
             return usual(file)
 
-        checkpoint.fingerprint = deadly
+        fsdp.fingerprint = deadly
         self.trained("killed")
 
     def tell(self, name):
@@ -169,8 +171,8 @@ def two(worker):
     worker.sizes()
     model = worker.finished("two")
     worker.said["judged"] = worker.judged(model)
-    worker.trained("stopped", stop_at=17, look=worker.look)
-    again, _ = worker.trained("stopped", look=worker.look, log=worker.said["log"].append)
+    worker.trained("stopped", stop_at=17, extra_metrics=worker.look)
+    again, _ = worker.trained("stopped", extra_metrics=worker.look, log=worker.said["log"].append)
     worker.said["bit for bit"] = torch.equal(vector(whole(again)), vector(whole(model)))
     worker.trained("moved", stop_at=5)
     worker.no_room()
@@ -243,7 +245,7 @@ def trained(data, folder, config=CONFIG, stop_at=None, **more):
         folder=folder,
         val_loader=ShardLoader(data, "val", *sizes),
         log=rows.append,
-        kind=kind_of(config),
+        run_class=run_class(config),
         asked_to_stop=lambda: next(asked) == stop_at,
         **more,
     )
@@ -263,7 +265,7 @@ def told(data, tmp_path_factory):
     _, said["one"], _ = trained(data, folder / "moved", stop_at=6)
     said["four"] = launched(data, folder, 4, four)
     newest = checkpoint.latest(folder / "moved")
-    said["moved to"] = newest.name
+    said["moved to"] = newest.path.name
     torn = folder / "moved" / "step_00000099"  # newer still, with one bit of a part turned
     shutil.copytree(newest, torn)
     part = bytearray((torn / "shard-00003-model-00001-of-00001.safetensors").read_bytes())
@@ -426,7 +428,7 @@ def test_alone_it_is_a_run_like_any_other_and_reads_no_pickle(data, tmp_path, al
 
 
 def test_kinds():
-    assert kind_of(CONFIG) is ShardedRun and kind_of(replace(CONFIG, shard=False)) is Run
+    assert run_class(CONFIG) is ShardedRun and run_class(replace(CONFIG, shard=False)) is Run
     cut = [name for name, config in PRESETS.items() if config.shard]
     assert cut == ["8xh100-xl"] and PRESETS["8xh100-xl"].gpt() == GPT.SIZES["gpt2-xl"]
 
@@ -441,7 +443,7 @@ def test_cut_and_uncut_checkpoints_do_not_mix(data, tmp_path):
 
 def test_a_checkpoint_that_lacks_its_parts_is_a_sentence(data, tmp_path):
     trained(data, tmp_path, stop_at=30)
-    path = checkpoint.latest(tmp_path)
+    path = checkpoint.latest(tmp_path).path
     (part,) = path.glob("shard-*")
     part.unlink()
     manifest = json.loads((path / "manifest.json").read_text())

@@ -22,8 +22,8 @@ SCRIPT = """
     machines.CHUNK = 1000  # several pieces for a file
     ranks = setup("cpu", timeout_s=60)._replace(local_rank=0)  # each on a machine of its own
     try:
-        step = machines.share_newest(ranks, Path(sys.argv[1], f"disk{ranks.rank}"))
-        said = f"shared {step}"
+        newest = machines.share_newest(ranks, Path(sys.argv[1], f"disk{ranks.rank}"))
+        said = f"shared {newest.step if newest else -1}"
     except (FailedElsewhere, OSError) as error:
         said = type(error).__name__
     Path(sys.argv[1], f"said{ranks.rank}").write_text(said)
@@ -61,7 +61,7 @@ def test_the_newest_whole_checkpoint_reaches_every_disk(tmp_path):
     assert shared(tmp_path) == ["shared 20"] * 3
     for disk in disks:
         newest = checkpoint.latest(disk)
-        assert newest.name == "step_00000020" and not list(disk.glob(".*"))
+        assert newest.step == 20 and not list(disk.glob(".*"))
         assert checkpoint.load(newest)["run"] == {"step": 20, "of": "ß"}
     assert shared(tmp_path) == ["shared 20"] * 3  # nothing is left to do
 
@@ -76,5 +76,5 @@ def test_a_machine_that_cannot_write_ends_all_of_them_with_what_they_had(tmp_pat
         "FileExistsError",
         "NotADirectoryError",
     )
-    assert checkpoint.latest(tmp_path / "disk1").name == "step_00000020"
+    assert checkpoint.latest(tmp_path / "disk1").step == 20
     assert json.loads((tmp_path / "disk1" / "step_00000020" / "manifest.json").read_text())

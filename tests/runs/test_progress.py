@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from gpt2_tutorial.config import PRESETS
+from gpt2_tutorial.distributed import ALONE
 from gpt2_tutorial.runs import progress
 from gpt2_tutorial.runs.hardware import MACHINES, PEAKS, peak_of
 from gpt2_tutorial.runs.progress import Progress, line
-from gpt2_tutorial.train import ALONE, PRESETS
 
 
 def clock_of(*times):

@@ -9,14 +9,15 @@ import textwrap
 import pytest
 import torch
 
+from gpt2_tutorial.distributed import ALONE
 from gpt2_tutorial.evaluate import Item, hellaswag
 from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT, GPTConfig
-from gpt2_tutorial.runs.together import FailedElsewhere, all_do, first_does
+from gpt2_tutorial.runs.together import FailedElsewhere, on_every_rank, on_rank_0
 from gpt2_tutorial.runs.watch import WRITTEN, Watch, items_of
 from gpt2_tutorial.step import choose_precision
 from gpt2_tutorial.text import CharTokenizer
-from gpt2_tutorial.train import ALONE, StopRequested
+from gpt2_tutorial.train import StopRequested
 
 LETTERS = CharTokenizer("abcdefg\n .")
 
@@ -29,7 +30,7 @@ def items(count):
 
 
 class SomeRun:
-    """As much of train.Run as Watch looks at."""
+    """As much of a Run as Watch looks at."""
 
     def __init__(self, step=5):
         torch.manual_seed(1)
@@ -88,9 +89,9 @@ def test_items_come_from_a_file_or_not_at_all(tmp_path):
 
 def test_alone_a_failure_is_ones_own():
     with pytest.raises(KeyError, match="here"):
-        first_does(ALONE, lambda: {}["here"])
-    assert first_does(ALONE._replace(rank=1), lambda: 1 / 0) is None
-    assert issubclass(FailedElsewhere, RuntimeError) and all_do(ALONE, lambda: 3) == 3
+        on_rank_0(ALONE, lambda: {}["here"])
+    assert on_rank_0(ALONE._replace(rank=1), lambda: 1 / 0) is None
+    assert issubclass(FailedElsewhere, RuntimeError) and on_every_rank(ALONE, lambda: 3) == 3
 
 
 SCRIPT = """
@@ -98,15 +99,15 @@ SCRIPT = """
     sys.path.insert(0, sys.argv[1])
     from test_watch import LETTERS, SomeRun, items, quiet
     from gpt2_tutorial.distributed import setup, teardown
-    from gpt2_tutorial.runs.together import FailedElsewhere, all_do, first_does
+    from gpt2_tutorial.runs.together import FailedElsewhere, on_every_rank, on_rank_0
     from gpt2_tutorial.runs.watch import Watch
 
     ranks = setup("cpu", timeout_s=60)
     seen = Watch(LETTERS, ranks, items(8))(SomeRun(), quiet)  # 8 items for 3 ranks
-    seen["first"] = first_does(ranks, lambda: "mine")
+    seen["first"] = on_rank_0(ranks, lambda: "mine")
     for who in range(3):
         try:
-            all_do(ranks, lambda: 1 / int(ranks.rank != who))
+            on_every_rank(ranks, lambda: 1 / int(ranks.rank != who))
         except ZeroDivisionError:
             seen[f"fails {who}"] = "here"
         except FailedElsewhere:

@@ -31,6 +31,7 @@ def small(tmp_path, monkeypatch) -> Path:
     for exceptions in ("PARTS_LEFT_OUT", "LONG_CELLS", "EARLY_USE"):
         monkeypatch.setattr(plan, exceptions, {})
     monkeypatch.setattr(not_shown, "NOT_SHOWN", small_book.NOT_SHOWN)
+    monkeypatch.setattr(plan, "BACK_ROOMS", small_book.BACK_ROOMS)
     monkeypatch.setattr(exercises, "known_exercises", lambda: small_book.EXERCISES)
     return small_book.build(tmp_path)
 

@@ -21,9 +21,9 @@ from drift.prose import with_comments
 from drift.reading import Text, notebooks, pages
 from drift.sources import Sources, planned
 from gpt2_tutorial import figures, ledger
+from gpt2_tutorial.config import TrainConfig
 from gpt2_tutorial.scoreboard import COLUMNS, Scoreboard
 from gpt2_tutorial.step import flops_per_token
-from gpt2_tutorial.train import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "results.md").read_text(encoding="utf-8")
@@ -588,7 +588,7 @@ def test_the_script_ran_with_three_seeds_or_more_and_the_spread_is_theirs():
 
 
 def test_the_script_ran_the_whole_preset():
-    from gpt2_tutorial.train import PRESETS
+    from gpt2_tutorial.config import PRESETS
 
     preset, made = PRESETS["cpu"], log("cpu_runs")
     for run in made["runs"]:

@@ -71,6 +71,31 @@ def test_a_line_that_changes_in_a_module_changes_in_its_cell(other):
     assert len([a for a, b in pairs if a != b]) == 1  # nothing else in the file moved
 
 
+def test_a_class_told_in_two_cells_is_written_method_by_method(other):
+    """The class in the first cell loses `forward` to a cell of its own."""
+    file, package = other / "notebooks" / BLOCK, other / "src" / "gpt2_tutorial" / "block.py"
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    (place,) = [
+        i for i, cell in enumerate(raw["cells"]) if "class Block(" in "".join(cell["source"])
+    ]
+    first = raw["cells"][place]
+    above, _, forward = "".join(first["source"]).partition("    def forward")
+    first["source"] = above + "    # … forward: below"
+    below = f"class Block(nn.Module):\n    # … how it is built: above\n\n    def forward{forward}"
+    raw["cells"].insert(place + 1, {**first, "id": "c10-forward", "source": below})
+    file.write_text(json.dumps(raw), encoding="utf-8")
+    assert sync.sync(other, write=False) == differences(other) == same_code.shown_once(other) == []
+
+    edited(package, "return x + self.mlp(self.ln_2(x))", "return x + 1 * self.mlp(self.ln_2(x))")
+    edited(package, "class Block(nn.Module):", "class Block(torch.nn.Module):")
+    assert len(sync.sync(other, write=True)) == 2  # the head stands in both
+    told = [cell.source for cell in chapter(other).cells if "class Block(" in cell.source]
+    assert ["1 * self.mlp" in text for text in told] == [False, True]
+    assert ["# … forward: below" in text for text in told] == [True, False]
+    assert all("class Block(torch.nn.Module):" in text for text in told)
+    assert differences(other) == same_code.shown_once(other) == []
+
+
 def test_a_new_function_gets_a_cell_behind_its_neighbour(other):
     block = other / "src" / "gpt2_tutorial" / "block.py"
     edited(block, "def init_weights(", "def twice(x):\n    return 2 * x\n\n\ndef init_weights(")

@@ -1,10 +1,15 @@
-"""The definitions at the top level of a piece of Python, with their exact text."""
+"""The definitions at the top level of a piece of Python, with their exact text.
+
+A cell may show a class in part: a comment `# … encode: below` between its methods stands for those
+that are left out. Such a class is held against the module item by item.
+"""
 
 import ast
 import re
 from dataclasses import dataclass
 
 CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
+LEFT_OUT = re.compile(r"(?m)^ +# … ")
 
 
 @dataclass(frozen=True)
@@ -14,6 +19,19 @@ class Definition:
     name: str
     text: str
     uses: frozenset[str]
+    items: tuple["Definition", ...] = ()  # of a class: its docstring, methods and attributes
+
+    @property
+    def is_part(self) -> bool:
+        """Whether this is a class of which a cell shows some items only."""
+        return bool(self.items and LEFT_OUT.search(self.text))
+
+    @property
+    def head(self) -> str:
+        """What stands above the first item: decorators, and the line with the name."""
+        first = next((item.text for item in self.items), "")
+        above = self.text[: self.text.index(first)] if first else self.text
+        return re.sub(LEFT_OUT.pattern + ".*", "", above).rstrip()
 
 
 def assigned(target: ast.expr) -> list[str]:
@@ -50,6 +68,34 @@ def last_line(node: ast.stmt, lines: list[str]) -> int:
     return end
 
 
+def text_of(node: ast.stmt, lines: list[str]) -> str:
+    decorators = getattr(node, "decorator_list", [])
+    first = min([node.lineno, *(d.lineno for d in decorators)])
+    return "\n".join(lines[first - 1 : last_line(node, lines)])
+
+
+def uses_of(node: ast.stmt) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+
+
+def items(owner: ast.stmt, lines: list[str]) -> tuple[Definition, ...]:
+    """What stands in a class: `Table.__doc__`, `Table.total`, `Table.text`; else nothing."""
+    found = []
+    for place, node in enumerate(owner.body if isinstance(owner, ast.ClassDef) else []):
+        is_docstring = place == 0 and ast.get_docstring(owner, clean=False) is not None
+        names = ["__doc__"] if is_docstring else attributes(node)
+        full = [f"{owner.name}.{name}" for name in names]
+        found += [Definition(name, text_of(node, lines), uses_of(node)) for name in full]
+    return tuple(found)
+
+
+def attributes(node: ast.stmt) -> list[str]:
+    """Names that a statement gives to its class, in capitals or not."""
+    if isinstance(node, ast.Assign):
+        return [name for target in node.targets for name in assigned(target)]
+    return defined(node)
+
+
 def definitions(source: str, tree: ast.Module | None = None) -> list[Definition]:
     """All definitions in order; `tree` where `source` holds magics that Python cannot parse.
 
@@ -58,9 +104,6 @@ def definitions(source: str, tree: ast.Module | None = None) -> list[Definition]
     """
     lines, found = source.splitlines(), []
     for node in (tree or ast.parse(source)).body:
-        decorators = getattr(node, "decorator_list", [])
-        first = min([node.lineno, *(d.lineno for d in decorators)])
-        text = "\n".join(lines[first - 1 : last_line(node, lines)])
-        uses = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
-        found += [Definition(name, text, uses) for name in defined(node)]
+        text, uses = text_of(node, lines), uses_of(node)
+        found += [Definition(name, text, uses, items(node, lines)) for name in defined(node)]
     return found

@@ -13,6 +13,7 @@ CHECKS: tuple[Callable[[Path], list[str]], ...] = (
     same_code.modules_have_a_place,
     reading_order.in_notebooks,
     reading_order.in_modules,
+    reading_order.back_rooms_are_current,
     numbers.in_prose,
     numbers.in_alt_texts,
     numbers.measured_names,

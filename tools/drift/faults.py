@@ -75,6 +75,28 @@ def helper_unseen(root: Path) -> None:
     in_cell(substitute(r"text\[1:\]", "text[_unseen():]"), tag="src:")(root)
 
 
+def told_in_two(notebook: dict) -> None:
+    """The class of the second chapter, its method in a cell of its own; both are as they should."""
+    cell = find(notebook, tag="src:")
+    above, _, method = cell["source"].partition("    def ")
+    cell["source"] = f"{above}    # … total: below"
+    below = f"@dataclass\nclass Table:\n    # … what it holds: above\n\n    def {method}"
+    place = notebook["cells"].index(cell) + 1
+    notebook["cells"].insert(place, {**cell, "id": "new", "source": below})
+
+
+def in_two(old: str = "", new: str = "") -> Break:
+    """Tell the class in two cells, then change the second."""
+
+    def change(notebook: dict) -> None:
+        told_in_two(notebook)
+        cell = next(cell for cell in notebook["cells"] if cell["id"] == "new")
+        assert old in cell["source"]
+        cell["source"] = cell["source"].replace(old, new)
+
+    return in_notebook(change, 1)
+
+
 PROBLEM = {"tag": "section:problem"}
 FIGURE = {"text": r"(?m)^figures\.", "kind": "code"}
 MARKED_DIGIT = r"\d(?=[ \u202f]?%?[*_]*<!-- m:)"
@@ -120,6 +142,24 @@ SAME_CODE = {
             "ALPHABET differs: ",
             in_real_book=False,
         ),
+        Fault(
+            "a method told apart",
+            in_two("every pair once", "every pair"),
+            "Table.total differs: ",
+            in_real_book=False,
+        ),
+        Fault(
+            "the head of a class told apart",
+            in_two("@dataclass\n"),
+            "ngram.Table differs: ",
+            in_real_book=False,
+        ),
+        Fault(
+            "a method of its own",
+            in_two("    def total", "    def more(self): ...\n\n    def total"),
+            "ngram.py has no 'Table.more'",
+            in_real_book=False,
+        ),
         Fault("a name of its own", in_cell(add("NEW = 1"), tag="src:"), "text.py has no 'NEW'"),
         Fault("a later module", insert("code", "A = 1", "src:train"), "does not finish 'train'"),
         Fault("nothing defined", insert("code", "a = 1", "src:text"), "defines nothing"),
@@ -127,6 +167,18 @@ SAME_CODE = {
     "shown_once": [
         Fault("shown twice", in_notebook(show_twice), "is shown twice"),
         Fault("shown nowhere", grow("text", "def forgotten(): ..."), "shows 'forgotten'"),
+        Fault(
+            "a method shown twice",
+            in_two("    # … what it holds: above", "    # … more: above\n\n    text: str"),
+            "ngram.Table.text is shown twice",
+            in_real_book=False,
+        ),
+        Fault(
+            "a method shown nowhere",
+            in_cell(substitute(r"    def total[\s\S]*", "    # … total: below"), 1, tag="src:"),
+            "no notebook shows 'Table.total'",
+            in_real_book=False,
+        ),
     ],
     "helpers_shown": [Fault("helper unseen", helper_unseen, "uses _unseen", in_real_book=False)],
     "not_shown_is_current": [
@@ -163,6 +215,14 @@ READING_ORDER = {
         Fault("upwards", grow("text", LATER), "text.py imports ngram"),
         Fault("in a function", grow("text", LATER_INSIDE), "imports ngram"),
         Fault("support", grow("ngram", "from gpt2_tutorial import ledger"), "imports ledger"),
+    ],
+    "back_rooms_are_current": [
+        Fault(
+            "nobody needs it",
+            change_file(NGRAM_PY, "from gpt2_tutorial.letter_files import read\n", ""),
+            "the back room 'letter_files', which no taught module imports",
+            in_real_book=False,
+        )
     ],
 }
 

@@ -11,23 +11,36 @@ CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "03": ("backprop", ("autograd",)),
     "04": ("optimizers", ("optim",)),
     "05": ("embeddings", ("mlp",)),
-    "06": ("bpe", ("bpe",)),
+    "06": ("bpe", ("bpe", "bpe_export")),
     "07": ("attention", ("attention",)),
     "08": ("multi_head", ("attention",)),
     "09": ("flash_attention", ("attention",)),
     "10": ("gpt2_block", ("block",)),
     "11": ("gpt2", ("gpt", "pretrained")),
     "12": ("simple_gpt", ("simple",)),
-    "13": ("generate_and_judge", ("generate", "evaluate")),
+    "13": ("generate_and_judge", ("sampling", "cache", "generate", "int8", "evaluate")),
     "14": ("fast_step", ("step",)),
     "15": ("never_lost", ("shards", "checkpoint")),
-    "16": ("ddp", ("distributed", "train")),
+    "16": ("ddp", ("distributed", "config", "run", "train")),
 }
 TAUGHT = tuple(dict.fromkeys(name for _, modules in CHAPTERS.values() for name in modules))
 
-# notebooks may import these
-SUPPORT = ("assets", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
-BEHIND_THE_SCENES = ("__init__", "__main__", "commands", "runs")  # no notebook, no taught module
+# Modules that taught ones import and that no chapter need show: why it does without the room.
+BACK_ROOMS: dict[str, str] = {
+    "bpe_input": "refuses texts, special tokens, merges and files that no tokenizer can use",
+    "bpe_stream": "encodes texts that come in chunks, for the shards of chapter 15",
+    "files": "keeps files whole; chapter 15 shows how",
+    "weight_files": "finds the files of a model, refuses damaged ones and pickles",
+    "generate_input": "refuses prompts, ids and logits that nobody can write from",
+    "shard_format": "reads the files of chapter 15 and refuses damaged ones; it reads one by hand",
+    "shard_writer": "writes them, and goes on after a kill; the chapter cuts a row by hand",
+    "state_files": "takes tensors out of nested dictionaries and puts them back",
+    "evaluate_input": "refuses texts and exam questions that nobody can judge",
+}
+# notebooks may import these as well
+SUPPORT = ("assets", "exam_files", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
+# no notebook and no taught module may
+BEHIND_THE_SCENES = ("__init__", "__main__", "commands", "launch", "runs")
 TAUGHT_MAY_ALSO_IMPORT = ("assets",)
 # cells tagged `export`: the script they become needs them
 EXPORTED_MAY_ALSO_IMPORT = ("commands", "runs")

@@ -71,7 +71,7 @@ def import_complaint(chapter: str, seen: set[tuple[str, str]], found: Import) ->
     own = ours(module)
     if own is None:
         return foreign_complaint(module)
-    if own == "" or own in plan.SUPPORT:
+    if own == "" or own in (*plan.SUPPORT, *plan.BACK_ROOMS):
         return None
     if own not in plan.TAUGHT:
         return f"{own} is no module that notebooks may use: take the import out"
@@ -92,7 +92,7 @@ def shown_names(notebook: Notebook, cell: Cell) -> set[tuple[str, str]]:
 
 
 def in_notebooks(root: Path) -> list[str]:
-    """A notebook imports what has been shown above, our support modules and what Colab has."""
+    """A notebook imports what was shown above, back rooms, our support and what Colab has."""
     seen: set[tuple[str, str]] = set()
     complaints = []
     for notebook in notebooks(root):
@@ -103,17 +103,41 @@ def in_notebooks(root: Path) -> list[str]:
 
 
 def in_modules(root: Path) -> list[str]:
-    """A taught module imports only the taught modules above it, and `assets`."""
+    """A taught module imports only the taught modules above it, back rooms and `assets`."""
     complaints = []
     for place, module in enumerate(plan.TAUGHT):
         path = module_path(root, module)
         if not path.exists():
             continue
-        allowed = (*plan.TAUGHT[:place], *plan.TAUGHT_MAY_ALSO_IMPORT)
+        allowed = (*plan.TAUGHT[:place], *plan.BACK_ROOMS, *plan.TAUGHT_MAY_ALSO_IMPORT)
         for found, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
             if ours(found) and ours(found) not in allowed:
                 complaints.append(
                     f"src/gpt2_tutorial/{module}.py imports {ours(found)}, which does not stand "
                     f"above it in the table of chapters: move the code to where both are known."
                 )
+    return complaints
+
+
+def imported_by_taught(root: Path) -> set[str]:
+    """Modules of ours that the taught modules import, and what those import in turn."""
+    found, waiting = set(), list(plan.TAUGHT)
+    while waiting:
+        path = module_path(root, waiting.pop())
+        tree = ast.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+        new = {ours(module) for module, _ in imports(tree)} - found
+        found |= new
+        waiting += [module for module in new if module]
+    return found
+
+
+def back_rooms_are_current(root: Path) -> list[str]:
+    """Every back room has a reason, and a taught module that needs it."""
+    complaints, needed = [], imported_by_taught(root)
+    for room, reason in plan.BACK_ROOMS.items():
+        entry = f"tools/drift/plan.py lists the back room {room!r}"
+        if room in plan.TAUGHT or room not in needed:
+            complaints.append(f"{entry}, which no taught module imports: take the entry out.")
+        elif not reason.strip():
+            complaints.append(f"{entry} without a reason: write one.")
     return complaints

@@ -21,13 +21,14 @@ def shown_cells(notebook: Notebook) -> list[tuple[str, Cell]]:
 
 
 def shown(root: Path, module: str) -> dict[str, list[Cell]]:
-    """Where each name of a module is shown."""
+    """Where each name of a module is shown, the items of a class among them."""
     places: dict[str, list[Cell]] = {}
     for notebook in notebooks(root):
         for tag, cell in shown_cells(notebook):
             if tag == module:
                 for definition in definitions(cell.source, python(cell)):
-                    places.setdefault(definition.name, []).append(cell)
+                    for one in (definition, *definition.items):
+                        places.setdefault(one.name, []).append(cell)
     return places
 
 
@@ -39,20 +40,41 @@ def first_difference(cell_text: str, source_text: str) -> str:
     return "one of the two goes on where the other ends"
 
 
+def differences(name: str, cell_text: str, source_text: str) -> list[str]:
+    """One sentence, or none where the two are equal."""
+    if cell_text == source_text:
+        return []
+    return [f"{name} differs: {first_difference(cell_text, source_text)}. Copy it anew."]
+
+
+def part_complaints(module: str, part: Definition, whole: Definition) -> list[str]:
+    """What is wrong with the items that a cell shows of a class."""
+    source = {item.name: item.text for item in whole.items}
+    complaints = differences(f"{module}.{part.name}", part.head, whole.head)
+    for item in part.items:
+        if item.name not in source:
+            complaints.append(f"{module}.py has no {item.name!r}: add or rename it.")
+        else:
+            complaints += differences(f"{module}.{item.name}", item.text, source[item.name])
+    return complaints
+
+
 def cell_complaints(chapter: str, module: str, cell: Cell, source: dict[str, Definition]) -> list:
-    if module not in plan.CHAPTERS.get(chapter, ("", ()))[1]:
+    if module not in (*plan.CHAPTERS.get(chapter, ("", ()))[1], *plan.BACK_ROOMS):
         return [f"{cell.where}: chapter {chapter} does not finish {module!r}: change the tag."]
-    found = definitions(cell.source, python(cell))
-    if not found:
+    shown_here = definitions(cell.source, python(cell))
+    if not shown_here:
         return [f"{cell.where}: tagged src:{module} but defines nothing: take the tag away."]
     complaints = []
-    for definition in found:
+    for definition in shown_here:
         name = definition.name
         if name not in source:
-            complaints.append(f"{cell.where}: {module}.py has no {name!r}: add or rename it.")
-        elif definition.text != source[name].text:
-            difference = first_difference(definition.text, source[name].text)
-            complaints.append(f"{cell.where}: {module}.{name} differs: {difference}. Copy it anew.")
+            found = [f"{module}.py has no {name!r}: add or rename it."]
+        elif definition.is_part:
+            found = part_complaints(module, definition, source[name])
+        else:
+            found = differences(f"{module}.{name}", definition.text, source[name].text)
+        complaints += [f"{cell.where}: {complaint}" for complaint in found]
     return complaints
 
 
@@ -73,17 +95,36 @@ def taught_now(root: Path) -> list[str]:
     return list(dict.fromkeys(module for _, modules in rows for module in modules))
 
 
+def shown_twice(module: str, places: dict[str, list[Cell]]) -> list[str]:
+    """A class told in several cells counts by its items, and none of them stands in two."""
+    complaints = []
+    for name, cells in places.items():
+        told_by_items = any(other.startswith(f"{name}.") for other in places)
+        if len(cells) > 1 and not told_by_items:
+            both = " and ".join(cell.where for cell in cells)
+            complaints.append(f"{module}.{name} is shown twice, in {both}: untag one of them.")
+    return complaints
+
+
+def to_be_shown(source: dict[str, Definition], places: dict[str, list[Cell]]) -> list[str]:
+    """The public names of a module, and all items of the classes that a cell shows."""
+    names = []
+    for name, definition in source.items():
+        if not name.startswith("_"):
+            names.append(name)
+        if name in places:
+            names += [item.name for item in definition.items]
+    return names
+
+
 def shown_once(root: Path) -> list[str]:
     """Every public name is shown in exactly one cell, or listed with a reason."""
     complaints = []
     for module in taught_now(root):
         places, listed = shown(root, module), not_shown.NOT_SHOWN.get(module, {})
-        for name, cells in places.items():
-            if len(cells) > 1:
-                both = " and ".join(cell.where for cell in cells)
-                complaints.append(f"{module}.{name} is shown twice, in {both}: untag one of them.")
-        for name in source_of(root, module):
-            if not name.startswith("_") and name not in places and name not in listed:
+        complaints += shown_twice(module, places)
+        for name in to_be_shown(source_of(root, module), places):
+            if name not in places and name not in listed:
                 complaints.append(
                     f"src/gpt2_tutorial/{module}.py: no notebook shows {name!r}: show it in a "
                     f"cell tagged src:{module} or give a reason in tools/drift/not_shown.py."
@@ -112,9 +153,10 @@ def not_shown_is_current(root: Path) -> list[str]:
     complaints = []
     for module, entries in not_shown.NOT_SHOWN.items():
         source, places = source_of(root, module), shown(root, module)
+        there = {one.name for whole in source.values() for one in (whole, *whole.items)}
         for name, reason in entries.items():
             entry = f"tools/drift/not_shown.py lists {module}.{name}"
-            if name not in source:
+            if name not in there:
                 complaints.append(f"{entry}, which does not exist: take the entry out.")
             elif name in places:
                 where = places[name][0].where
@@ -127,10 +169,11 @@ def not_shown_is_current(root: Path) -> list[str]:
 def modules_have_a_place(root: Path) -> list[str]:
     """Every module of the package is taught by a notebook that exists, or on another list."""
     complaints, taught = [], taught_now(root)
+    known = (*plan.TAUGHT, *plan.BACK_ROOMS, *plan.SUPPORT, *plan.BEHIND_THE_SCENES)
     for module in modules(root):
         where = f"src/gpt2_tutorial/{module}"
         if module in plan.TAUGHT and module not in taught:
             complaints.append(f"{where}: its notebook does not exist yet: write it first.")
-        elif module not in (*plan.TAUGHT, *plan.SUPPORT, *plan.BEHIND_THE_SCENES):
+        elif module not in known:
             complaints.append(f"{where}: stands in no list of tools/drift/plan.py: add it to one.")
     return complaints

@@ -23,6 +23,7 @@ NGRAM = '''"""Tables."""
 
 from dataclasses import dataclass
 
+from gpt2_tutorial.letter_files import read
 from gpt2_tutorial.text import count_pairs
 
 
@@ -38,8 +39,9 @@ class Table:
 
 
 def hidden_reader(path: str) -> str:
-    return path
+    return read(path)
 '''
+BACK_ROOMS = {"letter_files": "finds files, nothing to learn"}
 NOT_SHOWN = {"ngram": {"hidden_reader": "reads a file, nothing to learn"}}
 EXERCISES = {
     f"{chapter}.1": SimpleNamespace(
@@ -174,6 +176,7 @@ def files() -> dict[str, str]:
         "src/gpt2_tutorial/figures/__init__.py": "",
         "src/gpt2_tutorial/text.py": TEXT,
         "src/gpt2_tutorial/ngram.py": NGRAM,
+        "src/gpt2_tutorial/letter_files.py": "def read(path):\n    return path\n",
     }
     for chapter, measured in MEASURED.items():
         made[f"results/measured/{chapter}.json"] = json.dumps(measured)

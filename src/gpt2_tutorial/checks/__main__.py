@@ -26,9 +26,13 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gpt2_tutorial.checks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m gpt2_tutorial.checks", description=__doc__, allow_abbrev=False
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("grade", help="check every exercise of a student's notebook")
+    command = commands.add_parser(
+        "grade", allow_abbrev=False, help="check every exercise of a student's notebook"
+    )
     command.add_argument("notebook", metavar="NOTEBOOK", help="an .ipynb file")
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     command.add_argument("--seed", type=int, default=0, help="draws other random cases (0)")

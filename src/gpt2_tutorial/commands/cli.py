@@ -67,7 +67,9 @@ def make_parser(words: list[str]) -> argparse.ArgumentParser:
     >>> make_parser(["sample"]).parse_args(["sample", "--model", "gpt2"]).temperature
     1.0
     """
-    parser = Parser(prog="gpt2", description="GPT-2 from scratch, from the command line.")
+    parser = Parser(
+        prog="gpt2", description="GPT-2 from scratch, from the command line.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"gpt2 {gpt2_tutorial.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, does in COMMANDS.items():

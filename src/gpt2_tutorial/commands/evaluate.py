@@ -101,7 +101,7 @@ def _read(name: str) -> str:
 
 
 def _items(asked: argparse.Namespace) -> list:
-    from gpt2_tutorial.evaluate import harness_item, load_hellaswag, plain_item, read_items
+    from gpt2_tutorial.exam_files import harness_item, load_hellaswag, plain_item, read_items
 
     item = {"plain": plain_item, "harness": harness_item}[asked.style]
     if asked.hellaswag:

@@ -82,7 +82,7 @@ def tokenizer_files(tokenizer: CharTokenizer | BPETokenizer, block_size: int) ->
     >>> tokenizer_files(CharTokenizer("abba"), 8)
     {'characters.json': '["a", "b"]'}
     """
-    from gpt2_tutorial.bpe import spelled_vocabulary, to_hugging_face
+    from gpt2_tutorial.bpe_export import spelled_vocabulary, to_hugging_face
     from gpt2_tutorial.text import CharTokenizer
 
     if isinstance(tokenizer, CharTokenizer):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Let a model be named.
 
-    >>> parser = argparse.ArgumentParser()
+    >>> parser = argparse.ArgumentParser(allow_abbrev=False)
     >>> add_model(parser)
     >>> parser.parse_args(["--model", "gpt2"]).model
     'gpt2'
@@ -27,7 +27,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Let the device be chosen.
 
-    >>> parser = argparse.ArgumentParser()
+    >>> parser = argparse.ArgumentParser(allow_abbrev=False)
     >>> add_device(parser)
     >>> parser.parse_args([]).device
     """
@@ -40,7 +40,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Let the answer be JSON.
 
-    >>> parser = argparse.ArgumentParser()
+    >>> parser = argparse.ArgumentParser(allow_abbrev=False)
     >>> add_json(parser)
     >>> parser.parse_args(["--json"]).json
     True

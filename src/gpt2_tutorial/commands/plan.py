@@ -11,10 +11,10 @@ import torch
 
 from gpt2_tutorial import ledger
 from gpt2_tutorial.commands.options import real
+from gpt2_tutorial.config import PRESETS, TrainConfig
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.runs.hardware import MACHINES, PRICES_SEEN, Machine
 from gpt2_tutorial.step import flops_per_token
-from gpt2_tutorial.train import PRESETS, TrainConfig
 
 # Which card's log speaks for which preset, by a word of its name; and several of that same card
 # with the same model. (gpt2-xl is another model, so 8xh100-xl is not among them.)

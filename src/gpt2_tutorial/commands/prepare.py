@@ -20,8 +20,10 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from gpt2_tutorial import assets
+from gpt2_tutorial.files import write_whole
 from gpt2_tutorial.runs.encode import END_OF_TEXT, EncodeError, ParallelEncoder, load_tokenizer
-from gpt2_tutorial.shards import ShardError, check_shards, write_shards, write_whole
+from gpt2_tutorial.shard_format import ShardError, check_shards
+from gpt2_tutorial.shard_writer import write_shards
 
 KINDS = (".txt", ".md", ".jsonl", ".jsonl.gz", ".parquet")
 SPEECHES = 5_000  # characters of Shakespeare that make a document
@@ -47,7 +49,7 @@ class Source:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sources and their options to the parser of `gpt2 prepare`."""
     sources = parser.add_subparsers(dest="source", required=True, metavar="SOURCE")
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     shared.add_argument("--out", type=Path, help="folder for the shards (default: data/SOURCE)")
     shared.add_argument(
         "--tokenizer",
@@ -80,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shared.add_argument("--quiet", action="store_true", help="no progress bar (default: a bar)")
 
-    text = sources.add_parser("text", parents=[shared], help="files or folders of this machine")
+    text = sources.add_parser(
+        "text", parents=[shared], allow_abbrev=False, help="files or folders of this machine"
+    )
     text.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help=", ".join(KINDS))
     text.add_argument(
         "--field", default="text", metavar="NAME",
@@ -91,13 +95,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a document is in a text file; a paragraph ends at an empty line "
         "(default: %(default)s)",
     )  # fmt: skip
-    sources.add_parser("shakespeare", parents=[shared], help="tiny Shakespeare, for small runs")
+    sources.add_parser(
+        "shakespeare", parents=[shared], allow_abbrev=False, help="tiny Shakespeare, for small runs"
+    )
     for name, (repository, usual, _) in HUB.items():
-        hub = sources.add_parser(name, parents=[shared], help=f"{repository}, streamed")
+        hub = sources.add_parser(
+            name, parents=[shared], allow_abbrev=False, help=f"{repository}, streamed"
+        )
         hub.add_argument(
             "--name", help=f"which configuration of the data set (default: {usual or 'its own'})"
         )
-    check = sources.add_parser("check", help="read every byte of shards that are there")
+    check = sources.add_parser(
+        "check", allow_abbrev=False, help="read every byte of shards that are there"
+    )
     check.add_argument("folder", type=Path, help="the folder of the shards")
 
 
@@ -363,7 +373,7 @@ def hub_source(name: str, configuration: str | None, out: Path) -> Source:
             raise unreachable(error) from None
         try:
             out.mkdir(parents=True, exist_ok=True)
-            write_whole(note, json.dumps({"repository": repository, "version": found}).encode())
+            write_whole(note, json.dumps({"repository": repository, "version": found}))
         except OSError as error:
             raise PrepareError(f"{note} could not be written ({error.strerror})") from None
         return found

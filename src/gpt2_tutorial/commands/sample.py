@@ -126,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> None:
     """Write the samples."""
-    from gpt2_tutorial.generate import quantize_int8
+    from gpt2_tutorial.int8 import quantize_int8
     from gpt2_tutorial.runs.models import open_model, start_of
 
     prompt = _prompt(asked)
@@ -175,7 +175,7 @@ class Sampler:
     ):
         import torch
 
-        from gpt2_tutorial.generate import row_generators
+        from gpt2_tutorial.sampling import row_generators
 
         self.model, self.tokenizer, self.asked = model, tokenizer, asked
         special = getattr(tokenizer, "special_tokens", {})

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer, to_tiktoken
+from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
+from gpt2_tutorial.bpe_export import to_tiktoken
 
 END_OF_TEXT = "\x03"  # what ends a text in ASCII, for tokenizers of characters
 _BATCH = 1_000_000  # characters that a process is handed at once

@@ -15,9 +15,9 @@ from gpt2_tutorial.runs import run_folder
 from gpt2_tutorial.runs.run_folder import RunFolder
 from gpt2_tutorial.runs.sentence import sentence
 from gpt2_tutorial.runs.together import FailedElsewhere
-from gpt2_tutorial.shards import ShardError
+from gpt2_tutorial.shard_format import ShardError
 from gpt2_tutorial.step import NonFiniteError
-from gpt2_tutorial.train import Outcome
+from gpt2_tutorial.train import RunResult
 
 # What went wrong → what a launcher is told: try again, or do not (launch/run.sh).
 CODES: dict[type[Exception], int] = {
@@ -49,13 +49,13 @@ class Ending(NamedTuple):
     together: bool = False  # all processes ended here, or this one alone
 
 
-def of_outcome(outcome: Outcome) -> Ending:
+def of_result(result: RunResult) -> Ending:
     """Return the ending of a run that all processes have left together.
 
-    >>> of_outcome(Outcome("stopped", 7, 4.2, "asked to stop")).code
+    >>> of_result(RunResult("stopped", 7, 4.2, "asked to stop")).code
     75
     """
-    return Ending(OF_STATE[outcome.state], outcome.reason, outcome.step, together=True)
+    return Ending(OF_STATE[result.state], result.reason, result.step, together=True)
 
 
 def of_error(error: Exception) -> Ending:

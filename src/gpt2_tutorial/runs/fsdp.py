@@ -23,19 +23,21 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
 from gpt2_tutorial import checkpoint
-from gpt2_tutorial.checkpoint import CheckpointError
+from gpt2_tutorial.checkpoint import Checkpoint, CheckpointError
+from gpt2_tutorial.config import TrainConfig, check_same_run
 from gpt2_tutorial.distributed import Ranks
+from gpt2_tutorial.files import fingerprint, sync
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.run import Loader, Run
 from gpt2_tutorial.step import LossModel
-from gpt2_tutorial.train import Loader, Run, TrainConfig, check_same_run
 
 AVERAGES = ("exp_avg", "exp_avg_sq")  # torch's names of AdamW's m and v
 
 
-def kind_of(config: TrainConfig) -> type[Run]:
+def run_class(config: TrainConfig) -> type[Run]:
     """Return what `train.fit` must make: a run with all weights in each process, or a cut one.
 
-    >>> kind_of(TrainConfig(shard=True)).__name__
+    >>> run_class(TrainConfig(shard=True)).__name__
     'ShardedRun'
     """
     return ShardedRun if config.shard else Run
@@ -54,7 +56,7 @@ def whole(model: GPT) -> GPT:
     """
     if not any(isinstance(p, DTensor) for p in model.parameters()):
         return model
-    with torch.device("meta"):  # shapes alone: no memory, and no dice thrown
+    with torch.device("meta"):  # shapes alone: no memory, and no random number drawn
         copy = GPT(model.config)
     weights = {name: p.full_tensor() for name, p in model.named_parameters()}
     weights["lm_head.weight"] = weights["transformer.wte.weight"]
@@ -64,7 +66,7 @@ def whole(model: GPT) -> GPT:
 
 
 class ShardedRun(Run):
-    """A `train.Run` of which each process holds a part; alone, it holds all of it."""
+    """A `Run` of which each process holds a part; alone, it holds all of it."""
 
     def __init__(self, model: GPT, loader: Loader, config: TrainConfig, ranks: Ranks):
         super().__init__(model, loader, config, ranks)
@@ -95,7 +97,7 @@ class ShardedRun(Run):
             self.losses.reshard()
         return loss
 
-    def apart(self) -> float:
+    def max_rank_divergence(self) -> float:
         """No weight has a second copy that could differ."""
         return 0.0
 
@@ -108,23 +110,24 @@ class ShardedRun(Run):
                 found[f"{which}.{name}"] = self.optimizer.state[p][which]
         return found
 
-    def resume(self, path: Path) -> None:
+    def resume(self, found: Checkpoint) -> None:
         """Read each process's part, whatever number of processes wrote the checkpoint."""
-        state = checkpoint.load(path)
+        state = checkpoint.load(found)
         check_same_run(state["run"]["config"], asdict(self.config))
         try:
             with quietly_alone():
-                dcp.load(self.tensors(), storage_reader=HuggingFaceStorageReader(str(path)))
+                reader = HuggingFaceStorageReader(str(found.path))
+                dcp.load(self.tensors(), storage_reader=reader)
         except CheckpointException as error:
-            raise CheckpointError(f"{path} cannot be used: {_reason(error)}") from None
+            raise CheckpointError(f"{found.path} cannot be used: {_reason(error)}") from None
         for averages in self.optimizer.state.values():
             averages["step"].fill_(state["run"]["step"])
         here = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        self.restore(state | here)
+        self.load_state_dict(state | here)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint together: whole with every part, or not at all, for all."""
-        state = self.state()
+        state = self.state_dict()
         del state["model"], state["optimizer"]
         problem = ""
         if self.ranks.is_first:
@@ -166,8 +169,8 @@ class ShardedRun(Run):
                 writer = HuggingFaceStorageWriter(str(aside), save_distributed=True)
                 dcp.save(self.tensors(), storage_writer=writer)
             for file in sorted(aside.glob(f"shard-{self.ranks.rank + 1:05d}-*")):
-                checkpoint.sync(file)
-                sums[file.name] = checkpoint.fingerprint(file)
+                sync(file)
+                sums[file.name] = fingerprint(file)
         except CheckpointException as error:
             problem = _reason(error)
         except OSError as error:

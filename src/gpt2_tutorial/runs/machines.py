@@ -1,48 +1,52 @@
 """Several machines, each with a disk of its own: the newest checkpoint reaches all of them."""
 
 import json
-import shutil
-import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from gpt2_tutorial import checkpoint
+from gpt2_tutorial.checkpoint import Checkpoint
 from gpt2_tutorial.distributed import Ranks, from_all_ranks
-from gpt2_tutorial.runs.together import all_do
+from gpt2_tutorial.files import write_folder
+from gpt2_tutorial.runs.together import on_every_rank
 
 CHUNK = 2**26  # bytes sent at once
 
 
-def share_newest(ranks: Ranks, folder: str | Path) -> int:
-    """Send the newest whole checkpoint where it is missing; return its step, or -1 without one.
+def share_newest(ranks: Ranks, folder: str | Path) -> Checkpoint | None:
+    """Send the newest whole checkpoint where it is missing; return it, or None without one.
 
     Rank 0 alone writes checkpoints. Without a disk that all machines share, the others would begin
     at step 0 after a restart. With one, this finds every rank of one mind and does nothing.
     Raises OSError on every rank when one machine cannot write what it is sent.
 
-    >>> share_newest(Ranks(0, 0, 1, torch.device("cpu")), "a/folder/that/does/not/exist")
-    -1
+    >>> share_newest(Ranks(0, 0, 1, torch.device("cpu")), "a/folder/that/does/not/exist") is None
+    True
     """
     folder = Path(folder)
-    newest = all_do(ranks, lambda: checkpoint.latest(folder))
-    step = -1 if newest is None else int(newest.name.removeprefix("step_"))
+    mine = on_every_rank(ranks, lambda: checkpoint.latest(folder))
+    step = -1 if mine is None else mine.step
     steps = [int(one) for one in from_all_ranks(torch.tensor(step))]
-    if min(steps) == max(steps):
-        return step
-    sender = steps.index(max(steps))
-    final = folder / f"step_{max(steps):08d}"
-    aside = None
-    if step < max(steps) and ranks.local_rank == 0:
-        aside = folder / f".{final.name}.{uuid.uuid4().hex}.part"
-    problem = _transfer(newest if ranks.rank == sender else None, aside, sender)
-    all_do(ranks, lambda: _finish(aside, final, problem))
-    return max(steps)
+    newest = max(steps)
+    if min(steps) == newest:
+        return mine
+    sender, final = steps.index(newest), folder / f"step_{newest:08d}"
+    source = mine.path if ranks.rank == sender else None
+    receives = step < newest and ranks.local_rank == 0
+
+    def transfer():
+        with write_folder(final) if receives else nullcontext() as aside:
+            _transfer(source, aside, sender)
+
+    on_every_rank(ranks, transfer)
+    return on_every_rank(ranks, lambda: mine if step == newest else checkpoint.verify(final))
 
 
-def _transfer(source: Path | None, aside: Path | None, sender: int) -> OSError | None:
+def _transfer(source: Path | None, aside: Path | None, sender: int) -> None:
     """Send or receive every file; a machine whose disk is full listens on, so that none waits."""
     problem = None
     listed = None
@@ -59,7 +63,8 @@ def _transfer(source: Path | None, aside: Path | None, sender: int) -> OSError |
                     file.write(data)
             except OSError as error:
                 problem = error
-    return problem
+    if problem is not None:
+        raise problem
 
 
 def _pieces(file: Path | None, size: int, sender: int) -> Iterator[tuple[int, bytes]]:
@@ -81,16 +86,3 @@ def _heard(data: bytes | None, sender: int) -> bytes:
         sent = torch.frombuffer(bytearray(data), dtype=torch.uint8)
     dist.broadcast(sent, src=sender)
     return sent.numpy().tobytes()
-
-
-def _finish(aside: Path | None, final: Path, problem: OSError | None) -> None:
-    if aside is None:
-        return
-    try:
-        if problem is not None:
-            raise problem
-        shutil.rmtree(final, ignore_errors=True)  # a damaged one of that step
-        aside.rename(final)
-        checkpoint.sync(final.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -12,7 +12,7 @@ from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.pretrained import load_gpt2
-from gpt2_tutorial.shards import ShardError, read_index, vocabulary_hash
+from gpt2_tutorial.shard_format import ShardError, read_index, vocabulary_hash
 from gpt2_tutorial.text import CharTokenizer
 
 CHARACTERS, BPE = "characters.json", "bpe.json"  # what write_shards leaves beside its shards
@@ -35,7 +35,7 @@ def open_model(
     """
     if name_or_folder == OURS and not Path(OURS).exists():
         name_or_folder = str(assets.model_folder(OURS))
-    model = load_gpt2(name_or_folder, device or fastest())
+    model = load_gpt2(name_or_folder, device or default_device())
     tokenizer = tokenizer_of(name_or_folder)
     known, size = tokenizer.vocab_size, model.config.vocab_size
     if known != size:
@@ -47,10 +47,10 @@ def open_model(
     return model, tokenizer
 
 
-def fastest() -> str:
+def default_device() -> str:
     """Name the fastest device that is there.
 
-    >>> fastest() in ("cuda", "mps", "cpu")
+    >>> default_device() in ("cuda", "mps", "cpu")
     True
     """
     if torch.cuda.is_available():

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from gpt2_tutorial.config import TrainConfig
 from gpt2_tutorial.distributed import Ranks
 from gpt2_tutorial.runs.hardware import MACHINES, peak_of
-from gpt2_tutorial.train import TrainConfig
 
 
 class Progress:
@@ -18,7 +18,8 @@ class Progress:
 
     `mfu` and `memory_gb` (the most that was in use so far) on a GPU, `hours_left`, `dollars_left`.
 
-    >>> from gpt2_tutorial.train import ALONE, PRESETS
+    >>> from gpt2_tutorial.config import PRESETS
+    >>> from gpt2_tutorial.distributed import ALONE
     >>> told = Progress(PRESETS["cpu"], "cpu", ALONE, clock=iter([0.0, 36.0]).__next__)
     >>> _ = told({"step": 10, "loss": 4.2})
     >>> told({"step": 11, "loss": 4.1})["hours_left"]

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any, Self
 
-from gpt2_tutorial.shards import write_whole
+from gpt2_tutorial.files import write_whole
 
 # What a process ends with. Behind torchrun they are lost, so STATUS says the same.
 DONE, LOST, BAD_DATA, NON_FINITE, NO_DISK, STOPPED, BAD_CONFIG = 0, 1, 65, 70, 74, 75, 78
@@ -59,7 +59,7 @@ class RunFolder:
         with _explained(self.path):
             self._metrics.close()
             rows = "".join(json.dumps(row) + "\n" for row in kept)
-            write_whole(self.path / METRICS, rows.encode())
+            write_whole(self.path / METRICS, rows)
             self._metrics = _appended(self.path / METRICS)
 
     def log(self, row: dict[str, Any]) -> None:
@@ -91,7 +91,7 @@ class RunFolder:
         """Say that the run is under way."""
         with _explained(self.path):
             running = {"state": "running", "pid": os.getpid()}
-            write_whole(self.path / STATUS, json.dumps(running).encode())
+            write_whole(self.path / STATUS, json.dumps(running))
 
     def end(self, code: int, reason: str, step: int) -> None:
         """Say how it ended; launchers read this, since torchrun swallows exit codes."""

@@ -12,21 +12,21 @@ class FailedElsewhere(RuntimeError):
     """Another process could not go on; it has said why."""
 
 
-def first_does(ranks: Ranks, do: Callable[[], Result]) -> Result | None:
+def on_rank_0(ranks: Ranks, do: Callable[[], Result]) -> Result | None:
     """Let rank 0 do it, and return its result there; the others wait, and get None.
 
     >>> import torch
-    >>> first_does(Ranks(0, 0, 1, torch.device("cpu")), lambda: "written")
+    >>> on_rank_0(Ranks(0, 0, 1, torch.device("cpu")), lambda: "written")
     'written'
     """
-    return all_do(ranks, do if ranks.is_first else lambda: None)
+    return on_every_rank(ranks, do if ranks.is_first else lambda: None)
 
 
-def all_do(ranks: Ranks, do: Callable[[], Result]) -> Result:
+def on_every_rank(ranks: Ranks, do: Callable[[], Result]) -> Result:
     """Let every process do its own; if it fails in one of them, it fails in all.
 
     >>> import torch
-    >>> all_do(Ranks(0, 0, 1, torch.device("cpu")), lambda: 7)
+    >>> on_every_rank(Ranks(0, 0, 1, torch.device("cpu")), lambda: 7)
     7
     """
     result = problem = None

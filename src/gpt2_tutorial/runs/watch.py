@@ -9,14 +9,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gpt2_tutorial.bpe import BPETokenizer
 from gpt2_tutorial.distributed import Ranks, mean_over_ranks
-from gpt2_tutorial.evaluate import Item, load_hellaswag, multiple_choice, read_items
+from gpt2_tutorial.evaluate import Item, multiple_choice
+from gpt2_tutorial.exam_files import load_hellaswag, read_items
 from gpt2_tutorial.generate import stream
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.run import Run
 from gpt2_tutorial.runs.fsdp import whole
 from gpt2_tutorial.runs.models import read_utf8, start_of
 from gpt2_tutorial.step import autocast
 from gpt2_tutorial.text import CharTokenizer
-from gpt2_tutorial.train import Run
 
 WRITTEN = 40  # tokens of a sample
 # The run insists on flash attention, which knows no mask for one token at a time.
@@ -50,9 +51,9 @@ class Watch:
         """Let the model write; every rank writes the same, so that all poll alike."""
         device = self.ranks.device
         start = torch.tensor([start_of(self.tokenizer)], device=device)
-        dice = torch.Generator(device).manual_seed(step)
+        rng = torch.Generator(device).manual_seed(step)
         ids = []
-        for new in stream(model, start, WRITTEN, temperature=0.8, generator=dice):
+        for new in stream(model, start, WRITTEN, temperature=0.8, generator=rng):
             poll()
             ids.append(new.item())
         return self.tokenizer.decode(ids)

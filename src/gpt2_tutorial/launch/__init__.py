@@ -1,0 +1,1 @@
+"""The script of the last chapter, as `make export` writes it."""
