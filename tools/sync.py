@@ -1,4 +1,4 @@
-"""Write into the notebooks what must be equal elsewhere: finished code, stubs and solutions.
+"""Write what must be equal elsewhere: finished code, stubs and solutions, the list of modules.
 
     python tools/sync.py            writes; says what changed
     python tools/sync.py --check    writes nothing; ends with 1 if something would change
@@ -8,6 +8,7 @@ there; a public one that no cell shows yet, and no list excuses, gets a cell beh
 shows its neighbour above. A class may be told in several cells: where a comment `# … encode: below`
 stands between its methods, only the methods that the cell has are written. `exercise:NN.N` begins
 with the checkers' stub, and the last fold of `solution:NN.N` holds their solution.
+Where the list of modules goes, one_list.py tells.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 import sys
 from pathlib import Path
 
+import one_list
 from drift import not_shown, plan
 from drift.definitions import Definition, definitions
 from drift.exercises import PYTHON_BLOCK, known_exercises
@@ -117,7 +119,7 @@ def new_cells(root: Path, notebook: Notebook) -> list[str]:
 
 
 def sync(root: Path, *, write: bool) -> list[str]:
-    """Bring all notebooks up to date; return one line for each cell that was not."""
+    """Bring everything up to date; return one line for each cell or file that was not."""
     said = []
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         notebook = load_notebook(root, path)
@@ -130,6 +132,11 @@ def sync(root: Path, *, write: bool) -> list[str]:
         if write and len(said) > before:
             text = json.dumps(notebook.raw, indent=1, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8")
+    for path, text in one_list.written(root).items():
+        if text != path.read_text(encoding="utf-8"):
+            said.append(f"{path.relative_to(root)}: the list of modules")
+            if write:
+                path.write_text(text, encoding="utf-8")
     return said
 
 
@@ -138,7 +145,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, only complain")
     asked = parser.parse_args()
     said = sync(ROOT, write=not asked.check)
-    print("\n".join(said) if said else "every notebook shows what the package has")
+    print(
+        "\n".join(said)
+        if said
+        else "every notebook shows what the package has, every list the same modules"
+    )
     if said and asked.check:
         print("✗ bring them up to date with: make sync", file=sys.stderr)
     return int(bool(said) and asked.check)

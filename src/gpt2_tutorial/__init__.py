@@ -1,7 +1,26 @@
-"""The code of “GPT-2 from scratch”: one module per idea, in reading order.
+"""The code of “GPT-2 from scratch”: one module per idea, in the order of the chapters.
 
-text → ngram are taught (chapters 00 and 01). assets, ledger, scoreboard, figures and checks
-stand around the book and are imported by its notebooks.
+    00  text
+    01  ngram
+    02  bigram, loop
+    03  autograd
+    04  optim
+    05  mlp
+    06  (bpe_input), (bpe_stream), bpe, bpe_export
+    07  attention
+    08  attention
+    09  attention
+    10  block
+    11  gpt, (weight_files), pretrained
+    12  simple
+    13  (generate_input), sampling, cache, generate, int8, (evaluate_input), evaluate
+    14  step
+    15  (shard_format), (shard_writer), shards, (state_files), checkpoint
+    16  distributed, config, run, train
+
+In brackets stand back rooms, which no chapter need show. Around the book:
+assets, exam_files, scoreboard, ladder, probes, ledger, figures, checks, commands,
+launch, runs.
 """
 
 __version__ = "0.1.0"

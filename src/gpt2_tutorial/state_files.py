@@ -62,10 +62,7 @@ def _pack(tree: Any, tensors: dict[str, torch.Tensor], name: str) -> Any:
         tensors[name] = tree.detach().contiguous()
         return {"tensor": name}
     if isinstance(tree, dict):
-        parts = [
-            [k, _pack(v, tensors, f"{name}.{k}".lstrip("."))]
-            for k, v in tree.items()
-        ]
+        parts = [[k, _pack(v, tensors, f"{name}.{k}".lstrip("."))] for k, v in tree.items()]
         return {"dict": parts}
     if isinstance(tree, list | tuple):
         parts = [_pack(v, tensors, f"{name}.{i}") for i, v in enumerate(tree)]

@@ -3,10 +3,12 @@
 import json
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import one_list
 import sync
 from drift import exercises, same_code
 from drift.reading import load_notebook
@@ -131,3 +133,46 @@ def test_check_ends_with_1_if_something_would_change(monkeypatch, capsys, found,
     monkeypatch.setattr(sys, "argv", ["sync.py", "--check"])
     assert sync.main() == code
     assert ("make sync" in capsys.readouterr().err) is bool(found)
+
+
+# --- the list of modules
+
+
+SETTINGS = """\
+exclude = [
+  "src/gpt2_tutorial/old.py",
+]
+layers = [
+  "gpt2_tutorial.old",
+]
+"""
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A house whose lists are old, and one notebook that shows a back room."""
+    for name, text in {
+        "pyproject.toml": SETTINGS,
+        "src/gpt2_tutorial/__init__.py": '"""Old words."""\n\n__version__ = "0.1.0"\n',
+        "notebooks/15_never_lost.ipynb": '{"tags": ["src:files"]}',
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_the_list_of_modules_is_written_where_tools_want_it(house):
+    settings, package = one_list.written(house).values()
+    layers = tomllib.loads(settings)["layers"]
+    assert layers[-3:] == [f"gpt2_tutorial.{name}" for name in ("text", "assets", "files")]
+    assert layers.index("gpt2_tutorial.train") < layers.index("gpt2_tutorial.gpt")
+    wide = tomllib.loads(settings)["exclude"]
+    assert wide[0] == "src/gpt2_tutorial/files.py" and "src/gpt2_tutorial/old.py" not in wide
+    assert "    06  (bpe_input), (bpe_stream), bpe, bpe_export\n" in package
+    assert package.endswith('__version__ = "0.1.0"\n') and "Old" not in package
+
+
+def test_a_list_that_is_not_where_it_belongs_is_an_error(house):
+    (house / "pyproject.toml").write_text("layers = []")
+    with pytest.raises(ValueError, match=r"has 'layers = \[' 0 times"):
+        one_list.written(house)

@@ -3,28 +3,31 @@
 Every exception carries its reason, and one that is no longer needed is itself a complaint.
 """
 
-# chapter: (name of the notebook, the modules it finishes), in reading order
-CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+# The one list of modules. Chapter: (name of the notebook, the modules it finishes), in the order of
+# reading, which is that of imports. `make sync` writes it into pyproject.toml and help().
+ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "00": ("guessing_game", ("text",)),
     "01": ("bigram", ("ngram",)),
     "02": ("learned_bigram", ("bigram", "loop")),
     "03": ("backprop", ("autograd",)),
     "04": ("optimizers", ("optim",)),
     "05": ("embeddings", ("mlp",)),
-    "06": ("bpe", ("bpe", "bpe_export")),
+    "06": ("bpe", ("bpe_input", "bpe_stream", "bpe", "bpe_export")),
     "07": ("attention", ("attention",)),
     "08": ("multi_head", ("attention",)),
     "09": ("flash_attention", ("attention",)),
     "10": ("gpt2_block", ("block",)),
-    "11": ("gpt2", ("gpt", "pretrained")),
+    "11": ("gpt2", ("gpt", "weight_files", "pretrained")),
     "12": ("simple_gpt", ("simple",)),
-    "13": ("generate_and_judge", ("sampling", "cache", "generate", "int8", "evaluate")),
+    "13": (
+        "generate_and_judge",
+        ("generate_input", "sampling", "cache", "generate", "int8", "evaluate_input", "evaluate"),
+    ),
     "14": ("fast_step", ("step",)),
-    "15": ("never_lost", ("shards", "checkpoint")),
+    "15": ("never_lost", ("shard_format", "shard_writer", "shards", "state_files", "checkpoint")),
     "16": ("ddp", ("distributed", "config", "run", "train")),
 }
-TAUGHT = tuple(dict.fromkeys(name for _, modules in CHAPTERS.values() for name in modules))
-
+GROUND = ("files", "assets")  # below all of them
 # Modules that taught ones import and that no chapter need show: why it does without the room.
 BACK_ROOMS: dict[str, str] = {
     "bpe_input": "refuses texts, special tokens, merges and files that no tokenizer can use",
@@ -37,6 +40,13 @@ BACK_ROOMS: dict[str, str] = {
     "state_files": "takes tensors out of nested dictionaries and puts them back",
     "evaluate_input": "refuses texts and exam questions that nobody can judge",
 }
+ORDER = tuple(dict.fromkeys(name for _, modules in ROOMS.values() for name in modules))
+TAUGHT = tuple(name for name in ORDER if name not in BACK_ROOMS)
+CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    chapter: (name, tuple(module for module in modules if module in TAUGHT))
+    for chapter, (name, modules) in ROOMS.items()
+}
+
 # notebooks may import these as well
 SUPPORT = ("assets", "exam_files", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
 # no notebook and no taught module may
