@@ -70,7 +70,7 @@ def chapter(tmp_path, monkeypatch):
             (tmp_path / "chapter98.md").write_text(table, encoding="utf-8")
 
     yield write
-    registry._forget("98", "gpt2_tutorial.checks.chapter98")
+    registry._forget("gpt2_tutorial.checks.chapter98")
 
 
 def test_a_chapter_tells_each_mistake_by_its_name(chapter):
@@ -110,7 +110,7 @@ def test_a_traceback_shows_the_edited_line(chapter):
     with pytest.raises(ZeroDivisionError) as caught:
         wrong(1, 2)
     text = "".join(traceback.format_exception(caught.value))
-    assert 'File "<98.1 a sum>", line 2, in area\n    return a / (b - b)' in text
+    assert 'File "<chapter98.md, line 3>", line 2, in area\n    return a / (b - b)' in text
 
 
 RECURSIVE = CHAPTER.replace("return a * b", "return a + area(a, b - 1) if b else 0")
@@ -145,7 +145,7 @@ def with_first(item):
 BLOCK = "\n  ```diff\n{}\n  ```\n  A sentence.\n"
 FAULTS = {
     "no table": (None, "chapter98.md is missing"),
-    "empty table": ("", "no table “## 98.1”"),
+    "empty table": ("", "has no “## 98.1”"),
     "unknown exercise": (GOOD + "\n## 98.7\n\n- a: `a` → `b`\n  B.\n", "no exercise '98.7'"),
     "words above": ("Mistakes:\n" + GOOD, "line 1: 'Mistakes:' stands above"),
     "words below the heading": (GOOD.replace("\n\n- a", "\nMistakes:\n- a"), "line 2: 'Mistakes:'"),
@@ -184,6 +184,8 @@ FAULTS = {
     "a diff of half a line": (with_first("- a:" + BLOCK.format("  -    retur")), "stand 0 times"),
     "one sentence for two": (with_first("- a: `*` → `+`\n  Twice as much.\n"), "one sentence"),
     "a strange placeholder": (with_first("- a: `*` → `+`\n  Your {std} is off.\n"), "may use only"),
+    "a stub that is no Python": (with_first("- stub: `*` → `**/`\n"), "stub does not compile"),
+    "too few": (GOOD[: GOOD.index("- doubled")], "has 2 mistakes; give at least 3"),
 }  # fmt: skip
 
 
@@ -198,6 +200,28 @@ def test_a_faulty_table_is_refused_with_a_sentence_whenever_it_is_asked_for(chap
         assert "98.1" not in EXERCISES
     message = run("98.1", None).message
     assert "could not be checked" in message  # not “there is no exercise 98.1”
+
+
+TWICE = CHAPTER[CHAPTER.index("@exercise") :]
+DECORATED = {
+    "another form of id": ('exercise("98.1"', 'exercise("98.1b"', "two digits, a dot"),
+    "an id of two": ("return a * b\n", f"return a * b\n\n\n{TWICE}", "this id is taken"),
+    "no spec": ("spec=area_by_steps, ", "", "argument: 'spec'"),
+    "no inputs": ("inputs=sides, ", "", "argument: 'inputs'"),
+    "a spec that is none": ("spec=area_by_steps", "spec=None", "needs a 'spec' and 'inputs'"),
+    "inputs that are none": ("inputs=sides", "inputs=[(1, 2)]", "needs a 'spec' and 'inputs'"),
+    "a hint about nothing": ('"raised": 3', '"raises": 3', "neither a mistake nor one of"),
+}
+
+
+@pytest.mark.parametrize("name", DECORATED)
+def test_a_faulty_decorator_is_refused_with_a_sentence(chapter, name):
+    old, new, words = DECORATED[name]
+    table = GOOD.replace("## 98.1", "## 98.1b") if "98.1b" in new else GOOD
+    chapter(table, CHAPTER.replace(old, new))
+    with pytest.raises((ValueError, TypeError), match=words):
+        load("98")
+    assert not any(id.startswith("98.") for id in EXERCISES)
 
 
 def test_a_table_that_was_mended_is_read_again(chapter):
@@ -244,16 +268,32 @@ def test_the_values_of_a_table_are_evaluated_beside_the_chapter(chapter):
     assert run("98.1", 10).mutant == "base"
 
 
-def test_a_value_without_an_expression_is_refused(chapter):
-    chapter(VALUES.replace(": BASE", ":"), VALUE)
+@pytest.mark.parametrize("line", ["- base:", "- stub: BASE"])
+def test_a_value_without_an_expression_or_a_name_of_its_own_is_refused(chapter, line):
+    table = VALUES.replace("- base: BASE", line)
+    chapter(table.replace("  Add two.\n", "") if "stub" in line else table, VALUE)
     with pytest.raises(ValueError, match="line 2: write the wrong answer"):
         load("98")
 
 
-def test_a_solution_that_is_no_python_names_its_exercise(chapter):
-    chapter(VALUES, VALUE.replace("BASE + 2", "BASE +"))
-    with pytest.raises(ValueError, match=r"98\.1.*solution raises SyntaxError"):
+LINES = {
+    "a solution that is no Python": ("BASE + 2", "BASE +", "solution of 98.1: SyntaxError"),
+    "a solution that raises": ("BASE + 2", "BASE / 0", "solution of 98.1: ZeroDivisionError"),
+    "a solution without a name": ('"answer = BASE + 2', '"BASE + 2', "solution of 98.1: KeyError"),
+    "a function": ("BASE + 2", "len", "needs a 'spec' and 'inputs'"),
+    "a stub that is no Python": ("answer = None", "answer =", "stub does not compile"),
+    "a stub without a name": ("answer = None", "1 + 1", "give both one name"),
+    "a stub of another name": ("answer = None", "other = None", "give both one name"),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_faulty_value_exercise_is_refused_with_a_sentence(chapter, name):
+    old, new, words = LINES[name]
+    chapter(VALUES, VALUE.replace(old, new))
+    with pytest.raises(ValueError, match=words) as caught:
         load("98")
+    assert "98.1" in str(caught.value) and "98.1" not in EXERCISES
 
 
 def test_hunks_are_applied_one_after_the_other():
@@ -295,4 +335,4 @@ def test_a_function_without_a_file_is_refused():
     names = {}
     exec("def area(a, b):\n    return a * b", names)
     with pytest.raises(ValueError, match="area has no source"):
-        registry.exercise("98.1")(names["area"])
+        registry.exercise("98.1", spec=min, inputs=list)(names["area"])

@@ -30,6 +30,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gpt2_tutorial.checks.stubs import bound_name
+
 ITEM = re.compile(r"- ([^:`\s](?:[^:`]*?[^:`\s])?)(?: \(hint (\d)\))?:(?: (.*))?")
 EDIT = re.compile(r"(every )?`([^`]+)` → `([^`]+)`")
 EDITS = re.compile(f"{EDIT.pattern}(?: and {EDIT.pattern})*")
@@ -231,26 +233,36 @@ def _patched(text: str, hunk: list[str], where: str) -> str:
     return whole.replace(f"{old}\n", f"{new}\n")[1:-1]
 
 
-def function_text(source: Source, mistake: Mistake) -> str:
-    """Give the text of a mistake, or of the stub, which keeps the comment below the signature."""
-    opening = source.opening if mistake.name == "stub" else source.signature
-    if mistake.language == "python":
-        if mistake.change:
-            raise ValueError(f"{mistake.where}: a python block is the whole body; edit nothing.")
-        return "\n".join((opening, *(f"    {line}".rstrip() for line in mistake.block)))
-    return f"{opening}\n{edited(source.body, mistake)}"
+def text_of(mistake: Mistake, source: Source | None = None) -> str:
+    """Give the Python of a wrong answer, or of the stub; `source` is the right function's.
+
+    >>> text_of(Mistake("base 2", "1.0", "It is the natural one.", "toy.md, line 3"))
+    'answer = 1.0'
+    """
+    change, is_stub = mistake.change, mistake.name == "stub"
+    if not source or change.startswith("= "):
+        if not change or mistake.block or is_stub:
+            raise ValueError(f"{mistake.where}: write the wrong answer behind the colon.")
+        return f"answer = {change[2:] if source else change}"
+    opening = source.opening if is_stub else source.signature
+    if mistake.language != "python":
+        return f"{opening}\n{edited(source.body, mistake)}"
+    if change:
+        raise ValueError(f"{mistake.where}: a python block is the whole body; edit nothing.")
+    return "\n".join((opening, *(f"    {line}".rstrip() for line in mistake.block)))
 
 
-def compiled(text: str, name: str, title: str, names: Mapping[str, object]) -> object:
-    """Run a piece of text beside other names, and give the one that it defines.
+def compiled(text: str, where: str, names: Mapping[str, object]) -> object:
+    """Run a piece of text beside other names, and give what it defines; `where` names it in errors.
 
-    >>> compiled("def twice(x): return n * x", "twice", "toy", {"n": 2})(4)
+    >>> compiled("def twice(x): return n * x", "toy.md, line 3", {"n": 2})(4)
     8
     """
-    file = f"<{title}>"
-    code = compile(text, file, "exec", dont_inherit=True)
+    file, beside = f"<{where}>", dict(names)  # a copy: the solution stays what it is
     # where tracebacks and `inspect` look for the lines of a file that is none
     linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
-    beside = dict(names)  # a copy: the solution of this name stays the solution
-    exec(code, beside)
-    return beside[name]
+    try:
+        exec(compile(text, file, "exec", dont_inherit=True), beside)
+        return beside[bound_name(text)]
+    except Exception as error:
+        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error

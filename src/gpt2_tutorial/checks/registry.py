@@ -1,23 +1,19 @@
 """What an exercise is, and the one place where all of them are registered.
 
-A chapter's exercises live in `gpt2_tutorial.checks.chapterNN` and are imported when the first
-of them is asked for.
+A chapter's exercises live in `gpt2_tutorial.checks.chapterNN`, and their wrong answers in the
+Markdown file beside it. Both are read when the first of them is asked for.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
 import random
 import re
-import string
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from gpt2_tutorial.checks import edits
@@ -25,9 +21,6 @@ from gpt2_tutorial.checks.calls import CallResult, call
 from gpt2_tutorial.checks.stubs import bound_name
 
 PACKAGE = "gpt2_tutorial.checks"
-PLACEHOLDERS = {"case", "got", "expected"}
-OPTIONAL = ("spec", "inputs", "hints", "atol", "observe", "solution_text")
-REQUIRED = ("stub", "solution", "mutants")
 GENERIC = (
     "not callable", "raised", "no return", "in place", "frozen",
     "type", "shape", "dtype", "nan", "value",
@@ -36,47 +29,37 @@ GENERIC = (
 
 @dataclass
 class Mutant:
-    """A mistake that somebody really made, and the sentence that names it."""
+    """A mistake that somebody really made: the sentence that names it, and its wrong answer."""
 
-    answer: object
     sentence: str
-
-
-class Edited(Mutant):
-    """A mistake that stands in a chapter's table; it is compiled when it is first asked for."""
-
-    def __init__(self, make: Callable[[], object], mistake: edits.Mistake):
-        self._make, self._where, self.sentence = make, mistake.where, mistake.sentence
+    make: Callable[[], object]
 
     @cached_property
     def answer(self) -> object:
-        """The wrong answer; ValueError says where the one stands that does not even compile."""
-        try:
-            return self._make()
-        except Exception as error:
-            raise ValueError(f"{self._where}: {type(error).__name__}: {error}") from error
+        """The wrong answer, made when it is first asked for; ValueError where it is no Python."""
+        return self.make()
 
 
 @dataclass
 class Exercise:
     """One exercise: what the notebook ships, what is right, and which mistakes are known.
 
-    >>> toy = Exercise("99.1", stub="answer = None", solution=0.5, mutants={})
-    >>> toy.name, toy.is_value, toy.solution_source
-    ('answer', True, 'answer = 0.5')
+    >>> toy = Exercise("99.1", stub="answer = None", solution=0.5)
+    >>> toy.name, toy.is_value
+    ('answer', True)
     """
 
     id: str
     stub: str
     solution: object
-    mutants: dict[str, Mutant]
+    solution_source: str = ""
+    mutants: dict[str, Mutant] = field(default_factory=dict)
     subgoal: str = ""
     spec: Callable | None = None
     inputs: Callable[[random.Random], Iterable] | None = None
     hints: dict[str, int] = field(default_factory=dict)
     atol: float = 1e-5
     observe: Callable | None = None
-    solution_text: str | None = None
     module: str = ""
 
     @property
@@ -88,15 +71,6 @@ class Exercise:
     def is_value(self) -> bool:
         """True where the answer is a value, not a function."""
         return self.spec is None
-
-    @property
-    def solution_source(self) -> str:
-        """The text of the solution, as the notebook folds it away."""
-        if self.solution_text is not None:
-            return self.solution_text
-        if self.is_value:
-            return f"{self.name} = {self.solution!r}"
-        return textwrap.dedent(inspect.getsource(self.solution)).rstrip("\n")
 
     def cases(self, seed: int = 0) -> list[tuple]:
         """List the inputs of one seed; an input that is no tuple is taken as the one argument."""
@@ -120,50 +94,33 @@ class NoExercises(ValueError):
 def exercise(
     id: str,
     *,
+    spec: Callable,
+    inputs: Callable[[random.Random], Iterable],
     subgoal: str = "",
-    spec: Callable | None = None,
-    inputs: Callable[[random.Random], Iterable] | None = None,
     observe: Callable | None = None,
     atol: float = 1e-5,
     hints: Mapping[str, int] | None = None,
-    mistakes: str | None = None,
 ) -> Callable:
-    """Register a function as the solution of exercise `id`; ValueError says what is missing.
+    """Register a function as the solution of exercise `id`; ValueError says what is wrong with it.
 
-    The wrong answers stand in the Markdown file beside its module, or in `mistakes`.
+    Its wrong answers stand below `## id` in the Markdown file beside its module.
 
-    >>> table = '''
-    ... ## 99.1
-    ... - a sum: `x * x` → `x + x`
-    ...   That is twice the number.
-    ... - a cube: `x * x` → `x * x * x`
-    ...   That is one factor too many.
-    ... - the number: `x * x` → `x`
-    ...   Multiply it by itself.'''
-    >>> @exercise("99.1", spec=lambda x: x**2, inputs=lambda rng: range(9), mistakes=table)
-    ... def square(x):
-    ...     # x: any number
-    ...     return x * x
-    >>> EXERCISES["99.1"].mutants["a cube"].answer(2)
-    8
-    >>> print(EXERCISES.pop("99.1").stub)
-    def square(x):
-        # x: any number
-        ...
+    >>> from gpt2_tutorial.checks.chapter00 import decode  # it stands below @exercise("00.4", …)
+    >>> EXERCISES["00.4"].solution is decode
+    True
+    >>> EXERCISES["00.4"].mutants["spaces"].answer([1, 0], ["o", "g"])
+    'g o'
     """
 
-    def register(given: Callable) -> Callable:
-        if isinstance(given, type):
-            return _registered(_read(id, subgoal, given), given)
-        source, written = edits.source_of(given), _written(id, given.__module__, mistakes)
-        stub = written.pop("stub", None)
-        found = Exercise(
-            id, stub=edits.function_text(source, stub) if stub else source.stub, solution=given,
-            mutants={m.name: _wrong_function(given, source, id, m) for m in written.values()},
-            subgoal=subgoal, spec=spec, inputs=inputs, hints=_hints(written, hints), atol=atol,
-            observe=observe, solution_text=source.text, module=given.__module__,
+    def register(solution: Callable) -> Callable:
+        source = edits.source_of(solution)
+        made = Exercise(
+            id, stub=source.stub, solution=solution, solution_source=source.text,
+            module=solution.__module__, spec=spec, inputs=inputs, subgoal=subgoal,
+            observe=observe, atol=atol, hints=dict(hints or {}),
         )  # fmt: skip
-        return _registered(found, given)
+        _register(made, solution.__globals__, source)
+        return solution
 
     return register
 
@@ -177,177 +134,76 @@ def value_exercise(
     subgoal: str = "",
     atol: float = 1e-5,
     hints: Mapping[str, int] | None = None,
-    mistakes: str | None = None,
 ) -> None:
     """Register an exercise whose answer is a value; stub and solution are lines of Python.
 
     They are run beside `module`, which is the `__name__` of the chapter.
 
-    >>> table = '''
-    ... ## 99.1
-    ... - base 2: 1.0
-    ...   That is the logarithm to base 2.
-    ... - sign: -0.693
-    ...   A loss is never negative here.
-    ... - chance: 1 / 2
-    ...   That is the chance, not its surprise.'''
-    >>> toy = {"stub": "answer = None", "solution": "answer = 0.693"}
-    >>> value_exercise("99.1", __name__, subgoal="score", mistakes=table, **toy)
-    >>> found = EXERCISES.pop("99.1")
-    >>> found.solution, found.mutants["chance"].answer
-    (0.693, 0.5)
+    >>> found = load("00")[0]  # value_exercise("00.1", …, solution="answer = math.log(2)  # …")
+    >>> round(found.solution, 4), found.mutants["base 2"].answer
+    (0.6931, 1.0)
     """
-    names, written = vars(sys.modules[module]), _written(id, module, mistakes)
-    try:
-        value = edits.compiled(solution, bound_name(solution), f"{id} solution", names)
-    except Exception as error:
-        raise ValueError(
-            f"Exercise {id!r}: its solution raises {type(error).__name__}: {error}."
-        ) from error
-    found = Exercise(
-        id, stub=stub, solution=value,
-        mutants={m.name: _wrong_value(names, id, m) for m in written.values()},
-        subgoal=subgoal, hints=_hints(written, hints), atol=atol, solution_text=solution,
-        module=module,
+    names = vars(sys.modules[module])
+    value = edits.compiled(solution, f"solution of {id}", names)
+    made = Exercise(
+        id, stub=stub, solution=value, solution_source=solution, module=module,
+        subgoal=subgoal, atol=atol, hints=dict(hints or {}),
     )  # fmt: skip
-    _registered(found, None)
+    _register(made, names)
 
 
-def _registered(found: Exercise, given: object) -> object:
-    for complaint in _complaints(found):
-        raise ValueError(f"Exercise {found.id!r}: {complaint}")
-    EXERCISES[found.id] = found
-    return given
+def _register(made: Exercise, names: dict, source: edits.Source | None = None) -> None:
+    """Add what is written about an exercise; `names` stand around its solution."""
+    file, table = _table(made.module)
+    if made.id not in table:
+        raise ValueError(f"{file} is missing or has no “## {made.id}”; write its mistakes there.")
+    for mistake in table[made.id]:
+        text = edits.text_of(mistake, source)  # now, so that no table is loaded that does not fit
+        if mistake.name == "stub":
+            made.stub = text
+            continue
+        make = partial(edits.compiled, text, mistake.where, names)
+        made.mutants[mistake.name] = Mutant(mistake.sentence, make)
+        if mistake.hint is not None:
+            made.hints.setdefault(mistake.name, mistake.hint)
+    for complaint in _complaints(made):
+        raise ValueError(f"Exercise {made.id!r}: {complaint}")
+    EXERCISES[made.id] = made
 
 
-def _table_file(module: str) -> Path:
-    return Path(sys.modules[module].__file__).with_suffix(".md")
+def _table(module: str) -> tuple[str, Mapping[str, tuple[edits.Mistake, ...]]]:
+    """Give the name of a chapter's table, and what it says of every exercise."""
+    path = Path(sys.modules[module].__file__).with_suffix(".md")
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return path.name, edits.parse(text, path.name)
 
 
-def _written(id: str, module: str, mistakes: str | None) -> dict[str, edits.Mistake]:
-    """Read what is written about one exercise, by name."""
-    file, text = "mistakes", mistakes
-    if text is None:
-        path = _table_file(module)
-        file = path.name
-        if not path.exists():
-            raise ValueError(f"Exercise {id!r}: {file} is missing; write its mistakes there.")
-        text = path.read_text(encoding="utf-8")
-    table = edits.parse(text, file)
-    if id not in table:
-        raise ValueError(f"{file}: there is no table “## {id}” of the mistakes of exercise {id!r}.")
-    return {mistake.name: mistake for mistake in table[id]}
-
-
-def _hints(written: dict[str, edits.Mistake], others: Mapping[str, int] | None) -> dict[str, int]:
-    found = {name: mistake.hint for name, mistake in written.items() if mistake.hint is not None}
-    return found | dict(others or {})
-
-
-def _wrong_function(
-    solution: Callable, source: edits.Source, id: str, mistake: edits.Mistake
-) -> Edited:
-    names, title = solution.__globals__, f"{id} {mistake.name}"
-    if mistake.change.startswith("= "):
-        return _wrong_value(names, id, mistake, mistake.change[2:])
-    text = edits.function_text(source, mistake)  # now, so that no table is loaded that does not fit
-    return Edited(lambda: edits.compiled(text, solution.__name__, title, names), mistake)
-
-
-def _wrong_value(names: dict, id: str, mistake: edits.Mistake, text: str = "") -> Edited:
-    text, title = text or mistake.change, f"{id} {mistake.name}"
-    if not text or mistake.block:
-        raise ValueError(f"{mistake.where}: write the wrong answer behind the colon.")
-    return Edited(lambda: edits.compiled(f"answer = {text}", "answer", title, names), mistake)
-
-
-def _read(id: str, subgoal: str, cls: type) -> Exercise:
-    for name in vars(cls):
-        near = get_close_matches(name, (*REQUIRED, *OPTIONAL), n=1, cutoff=0.8)
-        if near and name not in (*REQUIRED, *OPTIONAL):
-            raise ValueError(f"Exercise {id!r}: {name!r} is unknown; did you mean {near[0]!r}?")
-    fields = {}
-    for name in (*REQUIRED, *OPTIONAL):
-        value = inspect.getattr_static(cls, name, None)
-        fields[name] = _plain(value)
-        if name in REQUIRED and value is None:
-            raise ValueError(f"Exercise {id!r}: it has no {name!r}; give it one.")
-        if value is None:
-            del fields[name]
-    try:
-        pairs = {name: (_plain(answer), text) for name, (answer, text) in fields["mutants"].items()}
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(
-            f"Exercise {id!r}: mutants should be a dict of name: (answer, sentence)."
-        ) from None
-    fields["mutants"] = {name: Mutant(*pair) for name, pair in pairs.items()}
-    return Exercise(id, subgoal=subgoal, module=cls.__module__, **fields)
-
-
-def _plain(value: object) -> object:
-    return value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
-
-
-def _complaints(found: Exercise) -> Iterable[str]:
-    if not re.fullmatch(r"\d\d\.\d+", found.id):
+def _complaints(made: Exercise) -> Iterable[str]:
+    if not re.fullmatch(r"\d\d\.\d+", made.id):
         yield 'an id is two digits, a dot and a number, such as "01.2".'
-    if found.id in EXERCISES:
+    if made.id in EXERCISES:
         yield "this id is taken; give every exercise its own."
-    yield from _stub_complaints(found)
-    yield from _mutant_complaints(found)
-
-
-def _stub_complaints(found: Exercise) -> Iterable[str]:
     try:
-        name = found.name
-    except (SyntaxError, TypeError, ValueError) as error:
+        name, own = made.name, bound_name(made.solution_source)
+    except (SyntaxError, ValueError) as error:
         yield f"the stub does not compile ({error})."
         return
-    if not name:
-        yield "the stub defines no function and no variable; let it define one."
-    if found.spec is None and callable(found.solution):
-        yield "its solution is a function, so it needs a 'spec' and 'inputs'."
-    if found.spec is not None and not (callable(found.solution) and callable(found.inputs)):
-        yield "it has a 'spec', so it needs 'inputs' and a solution that is a function."
-    own = getattr(found.solution, "__name__", "") if found.solution_text is None else None
-    if own is None:
-        try:
-            own = bound_name(found.solution_text)
-        except SyntaxError as error:
-            yield f"the solution_text does not compile ({error})."
-    if own and own != name and (callable(found.solution) or found.solution_text):
+    if name != own:
         yield f"the stub defines {name!r} and the solution {own!r}; give both one name."
-
-
-def _mutant_complaints(found: Exercise) -> Iterable[str]:
-    if len(found.mutants) < 3:
-        yield f"it has {len(found.mutants)} mutants; give at least 3, each a real mistake."
-    seen = {}
-    for name, mutant in found.mutants.items():
-        sentence = mutant.sentence
-        if not isinstance(sentence, str) or not sentence.strip():
-            yield f"mutant {name!r} has no sentence."
-            continue
-        if not (found.is_value or isinstance(mutant, Edited) or callable(mutant.answer)):
-            yield f"mutant {name!r} should be a function."
-        if sentence in seen:
-            yield f"mutants {seen[sentence]!r} and {name!r} share one sentence."
-        seen[sentence] = name
+    if callable(made.solution) and not (callable(made.spec) and callable(made.inputs)):
+        yield "its solution is a function, so it needs a 'spec' and 'inputs'."
+    if len(made.mutants) < 3:
+        yield f"it has {len(made.mutants)} mistakes; give at least 3, each a real one."
+    first = {}
+    for name, mutant in made.mutants.items():
+        if (other := first.setdefault(mutant.sentence, name)) != name:
+            yield f"mistakes {other!r} and {name!r} share one sentence."
         try:
-            sentence.format(**dict.fromkeys(PLACEHOLDERS, ""))
+            mutant.sentence.format(case="", got="", expected="")
         except (KeyError, IndexError, ValueError):
             yield f"the sentence of {name!r} may use only {{case}}, {{got}} and {{expected}}."
-    for name in found.hints.keys() - found.mutants.keys() - set(GENERIC):
-        yield f"hints name {name!r}, which is neither a mutant nor one of {', '.join(GENERIC)}."
-
-
-def placeholders(sentence: str) -> set[str]:
-    """List the placeholders that a sentence uses.
-
-    >>> placeholders("You gave {got}.")
-    {'got'}
-    """
-    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+    for name in made.hints.keys() - made.mutants.keys() - set(GENERIC):
+        yield f"hints name {name!r}, which is neither a mistake nor one of {', '.join(GENERIC)}."
 
 
 def load(chapter: str) -> list[Exercise]:
@@ -360,38 +216,26 @@ def load(chapter: str) -> list[Exercise]:
     module = f"{PACKAGE}.chapter{chapter}"
     try:
         importlib.import_module(module)
-        _tables_are_used(module)
-    except ModuleNotFoundError as error:
-        _forget(chapter, module)
-        if error.name != module:
-            raise
-        raise NoExercises(f"There are no exercises for chapter {chapter!r}.") from None
-    except BaseException:
-        _forget(chapter, module)
+        _, table = _table(module)
+        for id in (id for id in table if id not in EXERCISES):
+            raise ValueError(f"{table[id][0].where}: there is no exercise {id!r} in its chapter.")
+    except BaseException as error:
+        _forget(module)
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            raise NoExercises(f"There are no exercises for chapter {chapter!r}.") from None
         raise
     return [EXERCISES[id] for id in sorted(EXERCISES) if id.startswith(f"{chapter}.")]
 
 
-def _tables_are_used(module: str) -> None:
-    """Refuse a table of mistakes that belongs to no exercise."""
-    file = _table_file(module)
-    written = edits.parse(file.read_text(encoding="utf-8"), file.name) if file.exists() else {}
-    for id, mistakes in written.items():
-        if id not in EXERCISES:
-            raise ValueError(f"{mistakes[0].where}: {file.stem}.py has no exercise {id!r}.")
-
-
-def _forget(chapter: str, module: str) -> None:
+def _forget(module: str) -> None:
     """Drop what a broken chapter registered, so that the next try tells the real fault."""
     sys.modules.pop(module, None)
-    for id, found in list(EXERCISES.items()):
-        if id.startswith(f"{chapter}.") and found.module == module:
-            del EXERCISES[id]
+    for id in [id for id, found in EXERCISES.items() if found.module == module]:
+        del EXERCISES[id]
 
 
 def load_all() -> list[Exercise]:
     """Import every chapter that has exercises and list them all, in order."""
-    folders = sys.modules[PACKAGE].__path__
-    names = sorted(found.name for found in pkgutil.iter_modules(folders))
-    chapters = [name[-2:] for name in names if re.fullmatch(r"chapter\d\d", name)]
+    names = (found.name for found in pkgutil.iter_modules(sys.modules[PACKAGE].__path__))
+    chapters = sorted(name[-2:] for name in names if re.fullmatch(r"chapter\d\d", name))
     return [found for chapter in chapters for found in load(chapter)]

@@ -18,7 +18,7 @@ from gpt2_tutorial.checks.stubs import stub_value
 def diagnose_value(exercise: Exercise, answer: object) -> Diagnosis:
     """Give the diagnosis of a value.
 
-    >>> toy = Exercise("99.1", stub="answer = None", solution=0.5, mutants={})
+    >>> toy = Exercise("99.1", stub="answer = None", solution=0.5)
     >>> diagnose_value(toy, 0.75).sentence
     'Your number is too large.'
     """
