@@ -372,7 +372,10 @@ def as_script(clone: Path, **settings: str) -> str:
 @pytest.mark.parametrize("drive", [True, False])
 def test_the_notebook_goes_on_where_colab_cut_it_off(clone, drive, tmp_path_factory):
     mine = tmp_path_factory.mktemp("colab")
-    shutil.copytree(clone, mine, dirs_exist_ok=True, ignore=shutil.ignore_patterns("runs", "book"))
+    for part in clone.iterdir():
+        if part.name not in ("runs", "book"):  # what earlier commands have left there
+            copy = shutil.copytree if part.is_dir() else shutil.copy2
+            copy(part, mine / part.name)
     keep = mine / "My Drive" / "gpt2"
     settings = {"PRESET": '"cpu"', "EVERY": "1", "KEEP": repr(str(keep)) if drive else "None"}
     settings["MORE"] = repr(f"--price 0 {HURRY}")
