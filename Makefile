@@ -44,8 +44,8 @@ clouds: .venv/launch/installed.txt
 style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/ruff check --line-length 84 $(SHOWN)
-	$(BIN)/ruff format --check --line-length 84 $(SHOWN)
+	@$(BIN)/ruff check --line-length 84 $(SHOWN)
+	@$(BIN)/ruff format --check --line-length 84 $(SHOWN)
 imports: ; $(BIN)/lint-imports --config pyproject.toml --no-cache
 in-sync: ; $(PY) tools/sync.py --check
 core: ; $(TEST) "not slow and not soak and not fresh" tests/code tests/tools/test_drift.py

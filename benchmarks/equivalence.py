@@ -37,7 +37,8 @@ from gpt2_tutorial.distributed import HandmadeDDP, mean_over_ranks, setup, teard
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.ladder import TOLERANCES
 from gpt2_tutorial.optim import clip_grad_norm, param_groups
-from gpt2_tutorial.step import LossModel, choose_precision, chunked_loss, train_step
+from gpt2_tutorial.precision import choose_precision
+from gpt2_tutorial.step import LossModel, chunked_loss, train_step
 from gpt2_tutorial.text import CharTokenizer, load_shakespeare
 
 ROOT = Path(__file__).resolve().parents[1]

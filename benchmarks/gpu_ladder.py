@@ -30,11 +30,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.optim import AdamW, param_groups
+from gpt2_tutorial.precision import choose_precision
 from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.step import (
     ChunkedLoss,
-    choose_precision,
     flops_per_token,
     hidden_states,
     train_step,

@@ -21,10 +21,11 @@ from train_step import their_model
 
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.optim import param_groups
+from gpt2_tutorial.precision import choose_precision
 from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.simple import Preset
-from gpt2_tutorial.step import LossModel, choose_precision, flops_per_token, train_step
+from gpt2_tutorial.step import LossModel, flops_per_token, train_step
 from gpt2_tutorial.train import fast_kernels
 
 VOCABULARY, TINY_VOCABULARY = 50257, 300

@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/number_format.py
 
 For each shape: whole training steps in float32 and in bfloat16, in turn, on one thread, in
-CPU-seconds of this process; beside them what `simple.race` says of one block, and what
-`simple.choose_precision` chooses. `lost` is how much longer a step takes in the chosen format than
+CPU-seconds of this process; beside them what `precision.race` says of one block, and what
+`choose_precision` chooses. `lost` is how much longer a step takes in the chosen format than
 in the better one: 0.03 is the most that it may be. Writes results/runs/number_format.json. A minute
 where bfloat16 is in hardware; ten where it is only imitated: there a step of 124M takes three.
 """
@@ -26,6 +26,7 @@ from shapes import SHAPES
 
 from gpt2_tutorial import simple
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.precision import choose_precision, race
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "runs" / "number_format.json"
 FORMATS = (torch.float32, torch.bfloat16)
@@ -47,12 +48,12 @@ def compare(preset: simple.Preset, vocab_size: int, pairs: int) -> dict:
     torch.manual_seed(0)
     model = GPT(preset.config(vocab_size))
     start = time.perf_counter()
-    raced = simple.race(model.config)
+    raced = race(model.config)
     row = {"race_ms": {str(p)[6:]: round(1000 * s, 2) for p, s in raced.items()}}
     row["race_took_s"] = round(time.perf_counter() - start, 3)
     row["race_gain"] = round(raced[torch.float32] / raced[torch.bfloat16], 3)
-    chosen, because = simple.choose_precision(torch.device("cpu"), model.config)
-    row |= {"chosen": str(chosen)[6:], "because": because}
+    chosen = choose_precision("cpu", config=model.config)
+    row |= {"chosen": str(chosen.dtype)[6:], "because": chosen.reason}
     taken = {precision: [seconds(model, preset, precision)] for precision in FORMATS}
     (quick,), (slow,) = sorted(taken.values())
     if slow < CLEAR * quick:
@@ -65,7 +66,7 @@ def compare(preset: simple.Preset, vocab_size: int, pairs: int) -> dict:
     row |= {"step_s": {str(p)[6:]: round(statistics.median(t), 4) for p, t in taken.items()}}
     row |= {"step_gain": round(statistics.median(gains), 3), "pairs": len(gains)}
     row["step_gain_min_max"] = [round(min(gains), 3), round(max(gains), 3)]
-    gain = row["step_gain"] if chosen == torch.float32 else 1 / row["step_gain"]
+    gain = row["step_gain"] if chosen.dtype == torch.float32 else 1 / row["step_gain"]
     row["lost"] = round(max(gain - 1, 0.0), 3)
     return row
 

@@ -29,6 +29,7 @@ from gpt2_tutorial import simple
 from gpt2_tutorial.bpe import GPT2Tokenizer
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.optim import param_groups
+from gpt2_tutorial.precision import choose_precision
 from gpt2_tutorial.text import CharTokenizer, get_batch, load_shakespeare
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "runs" / "train_step.json"
@@ -71,8 +72,8 @@ def their_step(preset: simple.Preset, model: GPT, precision: torch.dtype) -> Cal
 def our_step(preset: simple.Preset, model: GPT) -> Callable:
     """`simple.train_step` with all that `simple.train` chooses on this machine."""
     optimizer = simple.make_optimizer(model, preset)
-    precision, _ = simple.choose_precision(torch.device("cpu"), model.config)
-    extras = dict(max_norm=preset.max_norm, precision=precision)
+    chosen = choose_precision("cpu", config=model.config)
+    extras = dict(max_norm=preset.max_norm, precision=chosen.dtype)
     return lambda x, y: simple.train_step(model, optimizer, x, y, **extras)
 
 

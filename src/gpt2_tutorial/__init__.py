@@ -12,7 +12,7 @@
     09  attention
     10  block
     11  gpt, (weight_files), pretrained
-    12  simple
+    12  precision, (simple_input), simple
     13  (generate_input), sampling, cache, generate, int8, (evaluate_input), evaluate
     14  step
     15  (shard_format), (shard_writer), shards, (state_files), checkpoint

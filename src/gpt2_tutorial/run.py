@@ -22,13 +22,8 @@ from gpt2_tutorial.distributed import (
 )
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.optim import param_groups
-from gpt2_tutorial.step import (
-    LossModel,
-    Precision,
-    choose_precision,
-    chunked_loss,
-    train_step,
-)
+from gpt2_tutorial.precision import Precision, choose_precision
+from gpt2_tutorial.step import LossModel, chunked_loss, train_step
 
 SO_FAR = ("step", "looked_at", "val", "best", "best_step")
 

@@ -181,7 +181,8 @@ def open_split(
     files = list(shard_files(folder, split, tokenizer))
     if not files:
         raise ShardError(
-            f"{folder} holds no {split} tokens: write more documents, or take a smaller val_every"
+            f"{folder} holds no {split} tokens: write more documents, or take a "
+            "smaller val_every"
         )
     checksums = b"".join(header.checksum for _, header in files)
     data = hashlib.sha256(checksums).hexdigest()

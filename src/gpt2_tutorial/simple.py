@@ -1,21 +1,19 @@
 """Train your own GPT on one device, and keep its best weights (chapter 12)."""
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 
 import torch
 import torch.nn as nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
-from gpt2_tutorial.block import Block
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.optim import clip_grad_norm, cosine_with_warmup, param_groups
+from gpt2_tutorial.precision import autocast, choose_precision, default_device
+from gpt2_tutorial.simple_input import check_finite, check_texts
 from gpt2_tutorial.text import get_batch
 
 
@@ -43,7 +41,7 @@ class Preset:
     eval_every: int = 250
     eval_windows: int = 512
     patience: int = 10  # evaluations without a new best
-    precision: str = "auto"  # or a number format's name, such as "float32"
+    precision: str = "auto"  # or a number format's name, such as "fp32"
 
     def config(self, vocab_size: int) -> GPTConfig:
         names = ("block_size", "n_layer", "n_head", "n_embd", "dropout")
@@ -60,7 +58,7 @@ PRESETS = {
         max_lr=8e-3,
         eval_every=200,
         eval_windows=256,
-        precision="float32",  # the book's numbers are the same on every machine
+        precision="fp32",  # the book's numbers are the same on every machine
     ),
     "laptop": Preset(steps=10_000),
     "colab": Preset(
@@ -107,93 +105,6 @@ def estimate_loss(
         total += loss.item() * len(some)  # the last batch may be smaller
     model.train(was_training)
     return total / windows
-
-
-def choose_device(device: str | None = None) -> torch.device:
-    """The device that was asked for, or the fastest there is.
-
-    >>> choose_device("cpu")
-    device(type='cpu')
-    """
-    if device is None and torch.cuda.is_available():
-        device = "cuda"
-    if device is None and torch.backends.mps.is_available():
-        device = "mps"
-    return torch.device(device or "cpu")
-
-
-def choose_precision(
-    device: torch.device, config: GPTConfig, wish: str = "auto"
-) -> tuple[torch.dtype, str]:
-    """The number format in which this device trains this model fastest, and why.
-
-    >>> choose_precision(torch.device("cpu"), GPTConfig(), wish="float32")
-    (torch.float32, 'asked for')
-    """
-    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    formats["float16"] = torch.float16
-    if wish in formats:
-        return formats[wish], "asked for"
-    if wish != "auto":
-        raise ValueError(f"precision is auto, {', '.join(formats)}, not {wish!r}")
-    if device.type == "cuda":  # by generation: a T4 says it has bfloat16
-        if torch.cuda.get_device_capability(device) >= (8, 0):
-            return torch.bfloat16, "this GPU computes in it"
-        return torch.float16, "this GPU only imitates bfloat16"
-    able = getattr(torch.cpu, "get_capabilities", dict)()  # not in older versions
-    has_bf16 = any(able[name] for name in able if "bf16" in name)
-    if device.type != "cpu" or not has_bf16:
-        return torch.float32, "no bfloat16 instructions are known here"
-    seconds = race(config)
-    gain = seconds[torch.float32] / seconds[torch.bfloat16]
-    if gain > 1.02:  # a near tie goes to float32, which rounds less
-        return torch.bfloat16, f"a block is {gain:.2f} times as fast in it"
-    return torch.float32, f"a block is {gain:.2f} times as fast in bfloat16"
-
-
-@cache  # once a process: a run may ask again, and must hear the same
-def race(config: GPTConfig) -> dict[torch.dtype, float]:
-    """Seconds that the CPU takes for one block, there and back, in two formats.
-
-    >>> len(race(GPTConfig(block_size=8, n_head=2, n_embd=16)))
-    2
-    """
-    times = {torch.float32: [], torch.bfloat16: []}
-    # The dice lie afterwards as before: of the weights, and of dropout.
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        x = torch.ones(1, config.block_size, config.n_embd)  # (B, T, C)
-        block = Block(config)
-        for _ in range(4):  # in turn: the machine may be busy meanwhile
-            for precision, taken in times.items():
-                start = time.perf_counter()
-                with mixed("cpu", precision):
-                    y = block(x)
-                y.sum().backward()
-                taken.append(time.perf_counter() - start)
-    # The first of each warms up. Noise only adds time: the least is the truest.
-    return {precision: min(taken[1:]) for precision, taken in times.items()}
-
-
-@contextmanager
-def mixed(device: str, precision: torch.dtype) -> Iterator[None]:
-    """Inside, matrix products are made in `precision`; the weights stay float32.
-
-    >>> with mixed("cpu", torch.bfloat16):
-    ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
-    torch.bfloat16
-    """
-    if precision == torch.float32:
-        yield
-        return
-    flags = torch.backends.cuda  # their home; they hold for a CPU as well
-    before = flags.fp16_bf16_reduction_math_sdp_allowed()
-    on_cpu = sdpa_kernel(SDPBackend.MATH) if device == "cpu" else nullcontext()
-    try:  # on a CPU, plain products in bfloat16 are faster than fused attention
-        flags.allow_fp16_bf16_reduction_math_sdp(True)
-        with torch.autocast(device, precision), on_cpu:
-            yield
-    finally:
-        flags.allow_fp16_bf16_reduction_math_sdp(before)
 
 
 def make_optimizer(model: nn.Module, preset: Preset) -> torch.optim.AdamW:
@@ -247,7 +158,7 @@ def train_step(
     tensor(True)
     """
     scaler = scaler or torch.amp.GradScaler(x.device.type, enabled=False)
-    with mixed(x.device.type, precision):
+    with autocast(x.device, precision):
         _, loss = model(x, y)  # 1 forward
     optimizer.zero_grad()  # 2 zero
     scaler.scale(loss).backward()  # 3 backward; float16 alone needs the scaling
@@ -287,9 +198,9 @@ def train(
     [0, 1]
     """
     device = next(model.parameters()).device
-    precision, _ = choose_precision(device, model.config, preset.precision)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-    extras = dict(max_norm=preset.max_norm, precision=precision, scaler=scaler)
+    chosen = choose_precision(device, preset.precision, model.config)
+    scaler = torch.amp.GradScaler(device.type, enabled=chosen.scaled)
+    extras = dict(max_norm=preset.max_norm, precision=chosen.dtype, scaler=scaler)
     optimizer = make_optimizer(model, preset)
     tokens = preset.batch_size * preset.block_size  # in one step
     began, cpu_began = time.perf_counter(), time.process_time()
@@ -312,7 +223,7 @@ def train(
             )
             bar.update(tokens)
             if step % 10 == 0:  # not each time: a GPU has to stop for it
-                _check_finite(loss.item(), step, preset)
+                check_finite(loss.item(), step, preset.max_lr, preset.warmup_steps)
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
 
 
@@ -320,7 +231,7 @@ def train(
 class TrainedModel:
     """What `fit` hands back: the best weights, the curve, and how it was done.
 
-    >>> TrainedModel(nn.Linear(3, 2), "cpu", "float32", "asked for", "AdamW").stopped
+    >>> TrainedModel(nn.Linear(3, 2), "cpu", "fp32", "asked for", "AdamW").stopped
     'by hand'
     """
 
@@ -354,10 +265,10 @@ def fit(
     True
     """
     texts = {"train": train_ids, "val": val_ids}
-    _check_texts(texts, vocab_size, preset.block_size)
+    check_texts(texts, vocab_size, preset.block_size)
     torch.manual_seed(seed)  # for the first weights and for dropout
     rng = torch.Generator().manual_seed(seed)  # for the batches
-    model = GPT(preset.config(vocab_size)).to(choose_device(device))
+    model = GPT(preset.config(vocab_size)).to(device or default_device())
     out, weights = _describe(model, preset), None
     with suppress(KeyboardInterrupt):  # whoever stops it by hand keeps the best
         for row in train(model, texts, preset, rng=rng, progress=progress):
@@ -400,35 +311,7 @@ def live_curve() -> Callable[[list[dict]], None]:
 
 def _describe(model: GPT, preset: Preset) -> TrainedModel:
     device = next(model.parameters()).device
-    dtype, because = choose_precision(device, model.config, preset.precision)
+    chosen = choose_precision(device, preset.precision, model.config)
     fused = make_optimizer(model, preset).defaults["fused"]
     optimizer = "fused AdamW" if fused else "AdamW"
-    name = str(dtype).removeprefix("torch.")
-    return TrainedModel(model, device.type, name, because, optimizer)
-
-
-def _check_finite(loss: float, step: int, preset: Preset) -> None:
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"the loss is {loss} at step {step}: lower max_lr={preset.max_lr} or "
-            f"raise warmup_steps={preset.warmup_steps}"
-        )
-
-
-def _check_texts(texts: dict, vocab_size: int, block_size: int) -> None:
-    for name, ids in texts.items():
-        if ids.dim() != 1 or ids.dtype != torch.long:
-            raise TypeError(
-                f"the {name} text must be a row of int64 ids, not "
-                f"{tuple(ids.shape)} of {ids.dtype}"
-            )
-        if len(ids) <= block_size:
-            raise ValueError(
-                f"the {name} text has {len(ids)} tokens and one window takes "
-                f"{block_size + 1}: find more text, or lower block_size"
-            )
-        low, high = ids.min().item(), ids.max().item()
-        if low < 0 or high >= vocab_size:
-            raise ValueError(
-                f"the {name} text has ids {low}…{high}, but vocab_size={vocab_size}"
-            )
+    return TrainedModel(model, device.type, chosen.name, chosen.reason, optimizer)

@@ -8,47 +8,9 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from gpt2_tutorial import simple
 from gpt2_tutorial.gpt import GPT, GPTConfig, check_ids
 from gpt2_tutorial.optim import clip_grad_norm
-
-
-class Precision(NamedTuple):
-    """What the forward pass computes in, and why."""
-
-    name: str
-    dtype: torch.dtype
-    scaled: bool  # fp16's small gradients vanish unless the loss is scaled up
-    reason: str
-
-
-def choose_precision(
-    device: str | torch.device, wish: str = "auto", config: GPTConfig | None = None
-) -> Precision:
-    """Take the format that was asked for, or chapter 12's choice for this model.
-
-    >>> choose_precision("cpu", "bf16").dtype
-    torch.bfloat16
-    """
-    names = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-    if wish not in ("auto", *names):
-        raise ValueError(f"precision is auto, fp32, bf16 or fp16, not {wish!r}")
-    dtype, reason = simple.choose_precision(
-        torch.device(device), config or GPTConfig(), names.get(wish, wish)
-    )
-    name = next(short for short in names if getattr(torch, names[short]) == dtype)
-    return Precision(name, dtype, name == "fp16", reason)
-
-
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
-    """Compute matrix products in `precision` in here, and losses still in float32.
-
-    >>> x = torch.ones(2, 2)
-    >>> with autocast(torch.device("cpu"), choose_precision("cpu", "bf16")):
-    ...     (x @ x).dtype
-    torch.bfloat16
-    """
-    return simple.mixed(device.type, precision.dtype)
+from gpt2_tutorial.precision import Precision, autocast
 
 
 def hidden_states(model: GPT, idx: torch.Tensor) -> torch.Tensor:
@@ -207,6 +169,7 @@ def train_step(
     """Take one step on `count` pieces of equal size as if they were one batch.
 
     >>> from gpt2_tutorial.gpt import GPTConfig
+    >>> from gpt2_tutorial.precision import choose_precision
     >>> model = LossModel(GPT(GPTConfig(8, 65, n_layer=1, n_head=2, n_embd=24)))
     >>> downhill = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> pieces = torch.arange(48).view(3, 2, 1, 8)  # three times x and y
@@ -219,7 +182,7 @@ def train_step(
     for number, (x, y) in enumerate(pieces, start=1):
         # DDP looks at this when the forward begins: set it before, not in between.
         with nullcontext() if number == count else without_sync(model):
-            with autocast(x.device, precision):
+            with autocast(x.device, precision.dtype):
                 loss = model(x, y) / count  # the mean of means
             (loss if scaler is None else scaler.scale(loss)).backward()
         total = total.to(loss.device) + loss.detach()

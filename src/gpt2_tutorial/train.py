@@ -14,13 +14,9 @@ from gpt2_tutorial.checkpoint import Checkpoint
 from gpt2_tutorial.config import PRESETS, TrainConfig  # noqa: F401  readers want them here
 from gpt2_tutorial.distributed import ALONE, Ranks, any_rank, mean_over_ranks
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.precision import Precision, autocast
 from gpt2_tutorial.run import Loader, Run, to_device
-from gpt2_tutorial.step import (
-    NonFiniteError,
-    Precision,
-    autocast,
-    flops_per_token,
-)
+from gpt2_tutorial.step import NonFiniteError, flops_per_token
 
 
 class StopRequested(Exception):
@@ -45,7 +41,7 @@ def fast_kernels(
 ) -> AbstractContextManager:
     """Insist on flash attention where the GPU has it: another one raises.
 
-    >>> from gpt2_tutorial.step import choose_precision
+    >>> from gpt2_tutorial.precision import choose_precision
     >>> with fast_kernels(torch.device("cpu"), choose_precision("cpu", "fp32")):
     ...     pass
     """
@@ -68,7 +64,7 @@ def evaluate(run: Run, val_loader: Loader, poll: Callable[[], None]) -> float:
             poll()
             batch = val_loader.next_batch()
             x, y = (to_device(part, run.ranks.device) for part in batch)
-            with autocast(run.ranks.device, run.precision):
+            with autocast(run.ranks.device, run.precision.dtype):
                 total += run.loss(x, y).item()
     finally:
         run.model.train()

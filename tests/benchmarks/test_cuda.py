@@ -30,6 +30,7 @@ from gpt2_tutorial.distributed import setup
 from gpt2_tutorial.generate import generate, stream
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.int8 import by_columns
+from gpt2_tutorial.precision import autocast, choose_precision
 from gpt2_tutorial.run import Run, to_device
 from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.runs.progress import Progress
@@ -143,7 +144,7 @@ def test_a_step_of_chapter_14_in_half_precision_follows_float32(device, dtype):
     x, y = batch_on(device)
     pieces, found = list(zip(x.split(2), y.split(2), strict=True)), {}
     for kind in (torch.float32, dtype):
-        model, precision = model_on(device), step.choose_precision(device, NAMES[kind])
+        model, precision = model_on(device), choose_precision(device, NAMES[kind])
         scaler = torch.amp.GradScaler(device.type) if precision.scaled else None
         how = dict(precision=precision, max_norm=1e9, scaler=scaler)
 
@@ -161,7 +162,7 @@ def test_a_step_that_overflows_in_float16_changes_nothing(device):
     model, (x, y) = model_on(device), batch_on(device)
     scaler = torch.amp.GradScaler(device.type, init_scale=2.0**60)  # far above float16's 65,504
     optimizer, before = torch.optim.SGD(model.parameters(), lr=1.0), vector(model.parameters())
-    how = dict(precision=step.choose_precision(device, "fp16"), scaler=scaler)
+    how = dict(precision=choose_precision(device, "fp16"), scaler=scaler)
     step.train_step(step.LossModel(model), [(x, y)], 1, optimizer, **how)
     assert torch.equal(vector(model.parameters()), before)
     assert scaler.get_scale() == 2.0**59
@@ -270,10 +271,10 @@ def test_flash_attention_is_attention_but_for_rounding(device, dtype):
 
 @only_cuda
 def test_the_run_insists_on_flash_attention(device):
-    bf16 = step.choose_precision(device, "bf16")
+    bf16 = choose_precision(device, "bf16")
     model, (x, y) = model_on(device), batch_on(device)
     with fast_kernels(device, bf16):
-        with step.autocast(device, bf16):
+        with autocast(device, bf16.dtype):
             assert step.LossModel(model)(x, y).isfinite()
         with pytest.raises(RuntimeError, match="kernel"):
             model(x)  # in float32 there is no flash attention
@@ -360,7 +361,7 @@ def test_what_watches_a_run_writes_under_the_kernels_that_it_insists_on(device, 
 
 @only_cuda
 def test_without_what_the_watch_lifts_the_model_could_not_write(device):
-    model, bf16 = model_on(device).eval(), step.choose_precision(device, "bf16")
+    model, bf16 = model_on(device).eval(), choose_precision(device, "bf16")
     start = torch.tensor([[1, 2, 3]], device=device)
     with fast_kernels(device, bf16), pytest.raises(RuntimeError, match="kernel"):
         list(stream(model, start, 2, temperature=0))

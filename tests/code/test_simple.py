@@ -1,6 +1,5 @@
 """Simple-GPT: the loop against plain loops and torch.optim; the model that comes with the book."""
 
-import contextlib
 import dataclasses
 import inspect
 import json
@@ -12,11 +11,10 @@ import pytest
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gpt2_tutorial import assets, simple
 from gpt2_tutorial.bigram import BigramLM
-from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.optim import cosine_with_warmup
 from gpt2_tutorial.pretrained import load_gpt2
 from gpt2_tutorial.scoreboard import Scoreboard
@@ -26,7 +24,7 @@ from gpt2_tutorial.text import get_batch
 RUNS = Path(__file__).parents[2] / "results" / "runs"
 TINY = Preset(
     block_size=8, n_layer=1, n_head=2, n_embd=16, batch_size=4, steps=12, warmup_steps=2,
-    eval_every=4, eval_windows=5, precision="float32",  # no race: steps are compared
+    eval_every=4, eval_windows=5, precision="fp32",  # no race: steps are compared
 )  # fmt: skip
 LETTERS = torch.tensor([ord(c) % 26 for c in "the cat sat on the mat and the rat ran " * 20])
 
@@ -209,7 +207,7 @@ def test_the_curve():
         assert times == sorted(times) and times[0] >= 0
     assert out.history[0]["val"] == pytest.approx(math.log(26), abs=0.3)
     assert out.stopped == "after all 10 steps"
-    assert (out.device, out.precision) == ("cpu", "float32")
+    assert (out.device, out.precision) == ("cpu", "fp32")
 
 
 def test_a_run_learns():
@@ -327,148 +325,17 @@ def test_a_preset_that_cannot_be(wrong):
         quiet_fit(changed(**wrong))
 
 
-# --- device and number format
+# --- number format
 
 
-@pytest.mark.parametrize(
-    ("cuda", "mps", "asked", "chosen"),
-    [(True, False, None, "cuda"), (True, True, None, "cuda"), (False, True, None, "mps"),
-     (False, False, None, "cpu"), (True, True, "cpu", "cpu"), (False, False, "cuda:1", "cuda:1")],
-)  # fmt: skip
-def test_the_device(monkeypatch, cuda, mps, asked, chosen):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert simple.choose_device(asked) == torch.device(chosen)
-
-
-SMALL = GPTConfig(block_size=8, vocab_size=65, n_layer=1, n_head=2, n_embd=16)
-
-
-@pytest.mark.parametrize(
-    ("device", "able", "gain", "chosen"),
-    [("cpu", {"avx512_bf16": True}, 1.5, torch.bfloat16),
-     ("cpu", {"amx_bf16": True, "avx512_bf16": False}, 1.03, torch.bfloat16),
-     ("cpu", {"bf16": True}, 3.0, torch.bfloat16),  # what Arm calls it
-     ("cpu", {"avx512_bf16": True}, 0.66, torch.float32),  # a Xeon without AMX
-     ("cpu", {"avx512_bf16": True}, 1.01, torch.float32),
-     ("cpu", {"avx512_bf16": False, "avx2": True}, 2.0, torch.float32),
-     ("cpu", {}, 2.0, torch.float32),
-     ("mps", {"amx_bf16": True}, 2.0, torch.float32)],
-)  # fmt: skip
-def test_the_precision_of_what_is_no_cuda(monkeypatch, device, able, gain, chosen):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    race = {torch.float32: gain, torch.bfloat16: 1.0}
-    monkeypatch.setattr(simple, "race", lambda config: race)
-    dtype, because = simple.choose_precision(torch.device(device), SMALL)
-    assert dtype == chosen
-    raced = device == "cpu" and True in (able[name] for name in able if "bf16" in name)
-    assert (f"{gain:.2f} times as fast" in because) is raced
-
-
-def test_a_torch_that_does_not_say_what_the_cpu_can(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    chosen = simple.choose_precision(torch.device("cpu"), SMALL)
-    assert chosen == (torch.float32, "no bfloat16 instructions are known here")
-
-
-@pytest.mark.parametrize(
-    ("capability", "chosen"),
-    [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)],
-)
-def test_a_gpu_that_only_imitates_bfloat16_gets_float16(monkeypatch, capability, chosen):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert simple.choose_precision(torch.device("cuda"), SMALL)[0] == chosen
-
-
-def test_a_wish_wins_without_a_race_and_a_strange_one_is_refused(monkeypatch):
-    monkeypatch.setattr(simple, "race", None)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"bf16": True}, raising=False)
-    for name in ("float32", "bfloat16", "float16"):
-        chosen = simple.choose_precision(torch.device("cpu"), SMALL, name)
-        assert chosen == (getattr(torch, name), "asked for")
-    with pytest.raises(ValueError, match="not 'fp8'"):
-        simple.choose_precision(torch.device("cpu"), SMALL, "fp8")
-    out = quiet_fit(changed(precision="bfloat16", steps=1, warmup_steps=0, patience=1))
-    assert (out.precision, out.because) == ("bfloat16", "asked for")
-
-
-def test_the_race_counts_the_best_round_and_not_the_first(monkeypatch):
-    rounds = [(9.0, 1.0), (3.0, 5.0), (2.0, 4.0), (6.0, 7.0)]  # float32 warms up for long
-    ticks = [now for taken in sum(rounds, ()) for now in (0.0, taken)]
-    monkeypatch.setattr(simple.time, "perf_counter", iter(ticks).__next__)
-    assert simple.race.__wrapped__(SMALL) == {torch.float32: 2.0, torch.bfloat16: 4.0}
-
-
-def test_the_race_computes_in_both_formats_and_leaves_nothing_behind(monkeypatch):
-    seen, real = [], simple.Block.forward
-
-    def forward(block, x):
-        seen.append((torch.is_autocast_enabled("cpu"), tuple(x.shape)))
-        return real(block, x)
-
-    monkeypatch.setattr(simple.Block, "forward", forward)
-    before, dropping = flags(), dataclasses.replace(SMALL, dropout=0.5)
-    torch.manual_seed(3)
-    expected = torch.rand(3)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        seconds = simple.race.__wrapped__(dropping)
-    assert torch.equal(torch.rand(3), expected) and flags() == before
-    assert seen == [(False, (1, 8, 16)), (True, (1, 8, 16))] * 4
-    assert min(seconds.values()) > 0 and list(seconds) == [torch.float32, torch.bfloat16]
-
-
-def test_a_run_asks_once_and_hears_the_same_again():
-    simple.race.cache_clear()
-    assert simple.race(SMALL) is simple.race(dataclasses.replace(SMALL))
-    assert simple.race.cache_info().misses == 1
-
-
-def flags() -> tuple:
-    cuda = torch.backends.cuda
-    sdp = cuda.flash_sdp_enabled(), cuda.math_sdp_enabled(), cuda.mem_efficient_sdp_enabled()
-    short = cuda.fp16_bf16_reduction_math_sdp_allowed()
-    return *sdp, short, torch.is_autocast_enabled("cpu")
-
-
-@pytest.mark.parametrize("error", [None, ValueError("from inside")])
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_mixed_leaves_nothing_behind(precision, error):
-    before, inside = flags(), None
-    with contextlib.suppress(ValueError), simple.mixed("cpu", precision):
-        inside = flags()
-        if error is not None:
-            raise error
-    assert flags() == before
-    assert (inside == before) is (precision == torch.float32)
-
-
-def test_bfloat16_gradients_are_close_to_float32():
-    torch.manual_seed(0)
-    model = GPT(changed(n_embd=64).config(26))
-    x, y = get_batch(LETTERS, 16, 8, torch.Generator().manual_seed(0))
-    found = {}
-    for precision in (torch.float32, torch.bfloat16):
-        model.zero_grad()
-        with simple.mixed("cpu", precision):
-            _, loss = model(x, y)
-        loss.backward()
-        grads = torch.cat([p.grad.flatten() for p in model.parameters()])
-        assert grads.dtype == torch.float32
-        found[precision] = loss.item(), grads
-    (exact, truth), (near, grads) = found.values()
-    assert near == pytest.approx(exact, abs=0.01)
-    assert 0 < (grads - truth).norm() < 0.02 * truth.norm()
-
-
-def test_attention_in_bfloat16_by_products_is_the_fused_one():
-    q, k, v = torch.randn(3, 2, 4, 16, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
-    fused = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    with simple.mixed("cpu", torch.bfloat16):
-        ours = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    with sdpa_kernel(SDPBackend.MATH):
-        truth = F.scaled_dot_product_attention(q.double(), k.double(), v.double(), is_causal=True)
-    assert (ours - truth).abs().max() < 0.03 and (fused - truth).abs().max() < 0.03
+@pytest.mark.parametrize(("wish", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_run_computes_in_the_format_that_its_preset_names(monkeypatch, wish, dtype):
+    seen, real = set(), simple.autocast
+    monkeypatch.setattr(
+        simple, "autocast", lambda device, dtype: seen.add(dtype) or real(device, dtype)
+    )
+    out = quiet_fit(changed(precision=wish, steps=2, warmup_steps=0))
+    assert (out.precision, out.because) == (wish, "asked for") and seen == {dtype}
 
 
 def test_float16_scaling_skips_the_steps_whose_gradients_overflow():

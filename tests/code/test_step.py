@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from gpt2_tutorial import step
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.precision import autocast, choose_precision
 from gpt2_tutorial.step import (
     ChunkedLoss,
     LossModel,
     NonFiniteError,
-    choose_precision,
     chunked_loss,
     hidden_states,
     nats_and_slope,
@@ -77,7 +77,7 @@ def test_no_more_than_a_chunk_of_logits_exists(monkeypatch):
 
 def test_bf16_loss_is_near_and_its_gradient_is_float32():
     model, x, y = model_of(torch.float32), ids(4, 8), ids(4, 8, seed=1)
-    with step.autocast(torch.device("cpu"), choose_precision("cpu", "bf16")):
+    with autocast(torch.device("cpu"), torch.bfloat16):
         loss = chunked_loss(model, x, y)
     loss.backward()
     assert abs(loss.item() - model(x, y)[1].item()) < 0.01
@@ -194,36 +194,7 @@ def test_a_scaled_loss_takes_the_same_step():
     torch.testing.assert_close(*weights, atol=1e-6, rtol=0)
 
 
-def test_precision_is_chosen_by_the_generation_of_the_gpu(monkeypatch):
-    for capability, name in {
-        (7, 5): "fp16",
-        (7, 0): "fp16",
-        (8, 0): "bf16",
-        (9, 0): "bf16",
-    }.items():
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
-        chosen = choose_precision("cuda")
-        assert chosen.name == name and chosen.scaled == (name == "fp16")
-
-
-@pytest.mark.parametrize(("gain", "name"), [(0.66, "fp32"), (1.5, "bf16")])
-def test_on_a_cpu_it_is_the_choice_of_chapter_12_for_this_very_model(monkeypatch, gain, name):
-    raced = []
-
-    def race(config):
-        raced.append(config)
-        return {torch.float32: gain, torch.bfloat16: 1.0}
-
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
-    monkeypatch.setattr(step.simple, "race", race)
-    chosen = choose_precision("cpu", config=CONFIG)
-    assert chosen.name == name and f"{gain:.2f} times as fast" in chosen.reason
-    assert raced == [CONFIG] and choose_precision("cpu", "fp32") == FP32
-
-
 def test_bad_wishes_are_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="not 'fp8'"):
-        choose_precision("cpu", "fp8")
     with pytest.raises(ValueError, match="need chunk ≥ 1"):
         chunked_loss(model_of(), ids(1, 8), ids(1, 8), chunk=0)
     with pytest.raises(ValueError, match=r"\(1, 7\)"):

@@ -15,14 +15,14 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from gpt2_tutorial import checkpoint, run, simple, state_files, train
+from gpt2_tutorial import checkpoint, precision, run, state_files, train
 from gpt2_tutorial.checkpoint import CheckpointError
 from gpt2_tutorial.config import ConfigChanged, TrainConfig
 from gpt2_tutorial.distributed import ALONE
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.precision import choose_precision
 from gpt2_tutorial.run import Run
 from gpt2_tutorial.shards import ShardLoader, write_shards
-from gpt2_tutorial.step import choose_precision
 from gpt2_tutorial.text import CharTokenizer
 from gpt2_tutorial.train import fit
 
@@ -179,7 +179,7 @@ def race(monkeypatch):
         able = {"avx512_bf16": True}
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
         times = {torch.float32: gain, torch.bfloat16: 1.0}
-        monkeypatch.setattr(simple, "race", lambda config: times)
+        monkeypatch.setattr(precision, "race", lambda config: times)
 
     return won
 

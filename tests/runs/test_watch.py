@@ -13,9 +13,9 @@ from gpt2_tutorial.distributed import ALONE
 from gpt2_tutorial.evaluate import Item, hellaswag
 from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.precision import choose_precision
 from gpt2_tutorial.runs.together import FailedElsewhere, on_every_rank, on_rank_0
 from gpt2_tutorial.runs.watch import WRITTEN, Watch, items_of
-from gpt2_tutorial.step import choose_precision
 from gpt2_tutorial.text import CharTokenizer
 from gpt2_tutorial.train import StopRequested
 

@@ -15,8 +15,6 @@ NOT_SHOWN: dict[str, dict[str, str]] = {
         "int8_row": "one row of weights times its step, written for the compiler",
     },
     "simple": {
-        "_check_finite": "refuses a loss that is no number; the chapter shows what it says",
-        "_check_texts": "refuses texts without a window, and ids without a row",
         "_describe": "puts names on what was chosen",
     },
     "shards": {

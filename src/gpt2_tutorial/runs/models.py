@@ -6,11 +6,10 @@ import json
 import os
 from pathlib import Path
 
-import torch
-
 from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.precision import default_device
 from gpt2_tutorial.pretrained import load_gpt2
 from gpt2_tutorial.shard_format import ShardError, read_index, vocabulary_hash
 from gpt2_tutorial.text import CharTokenizer
@@ -45,17 +44,6 @@ def open_model(
             f"{CHARACTERS} that belongs to it beside its weights"
         )
     return model, tokenizer
-
-
-def default_device() -> str:
-    """Name the fastest device that is there.
-
-    >>> default_device() in ("cuda", "mps", "cpu")
-    True
-    """
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def tokenizer_of(name_or_folder: str) -> CharTokenizer | BPETokenizer:

@@ -13,10 +13,10 @@ from gpt2_tutorial.evaluate import Item, multiple_choice
 from gpt2_tutorial.exam_files import load_hellaswag, read_items
 from gpt2_tutorial.generate import stream
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.precision import autocast
 from gpt2_tutorial.run import Run
 from gpt2_tutorial.runs.fsdp import whole
 from gpt2_tutorial.runs.models import read_utf8, start_of
-from gpt2_tutorial.step import autocast
 from gpt2_tutorial.text import CharTokenizer
 
 WRITTEN = 40  # tokens of a sample
@@ -44,7 +44,7 @@ class Watch:
         model = whole(run.model)
         with sdpa_kernel(ANY_KERNEL):
             seen = {"sample": self.sample(model, run.step, poll)}
-            with autocast(self.ranks.device, run.precision):
+            with autocast(self.ranks.device, run.precision.dtype):
                 return seen | self.judged(model, poll)
 
     def sample(self, model: GPT, step: int, poll: Callable[[], None]) -> str:
