@@ -385,7 +385,7 @@ def test_where_the_static_cache_fails_the_usual_one_is_taken(modules):
     assert notes == ["static cache: RuntimeError: no such cache"]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_script_part_kills_and_resumes_what_people_launch(modules, tmp_path):
     log = carried_out(modules, "script", tmp_path)
     assert log["steps"] == 16 and len(log["losses"]) == 16 and log["model"]
@@ -441,7 +441,7 @@ def test_the_script_is_tried_again_with_less_memory_then_without_compiler(
     assert "--no-compile" in log["options"] and log["options"][-3:-1] != log["options"][-1:]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_tests_for_cuda_run_on_a_cpu_as_far_as_it_can_follow(tmp_path):
     env = os.environ | {"GPT2_CUDA_TESTS_ON": "cpu", "OMP_NUM_THREADS": "1"}
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"

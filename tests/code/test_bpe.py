@@ -237,6 +237,7 @@ def test_the_work_for_a_long_piece_grows_with_its_length_only(letters):
     assert work(large) < 6 * 80_000
 
 
+@pytest.mark.soak
 def test_a_million_of_anything_is_encoded():
     for text in ["a" * 10**6, " " * 10**6 + "x", "\u3000" * 10**6 + "x", "\r\n" * 500_000]:
         assert GPT2.decode(GPT2.encode(text)) == text

@@ -18,6 +18,7 @@ from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import GPT2_PATTERN, BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.bpe_export import to_hugging_face, to_tiktoken
 from gpt2_tutorial.text import load_shakespeare
+from tiers import tiered
 
 tiktoken = pytest.importorskip("tiktoken")
 tokenizers = pytest.importorskip("tokenizers")
@@ -95,7 +96,7 @@ STRINGS = st.one_of(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", tiered(range(8), [0]))
 def test_a_hundred_thousand_strings(part):
     different = set()
 
@@ -116,7 +117,7 @@ def test_the_whole_of_shakespeare():
     agree(SHAKESPEARE.upper())
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("part", range(4))
 def test_every_file_of_the_standard_library(part):
     """Every file that is text; those in no UTF-8 come with lone surrogates in them."""
@@ -134,7 +135,7 @@ LONG += ["👨‍👩‍👧" * 50_000, "1234567890" * 100_000, "Donaudampfschif
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", LONG, ids=lambda text: repr(text[:5]))
+@pytest.mark.parametrize("text", tiered(LONG, LONG[:1]), ids=lambda text: repr(text[:5]))
 def test_a_megabyte_of_one_thing(text):
     agree(text)
 

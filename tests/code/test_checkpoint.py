@@ -276,7 +276,7 @@ KILLED = """
 """
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_kills_at_random_moments_lose_nothing_that_was_said_to_be_saved(tmp_path):
     rng = random.Random(0)
     for number in range(6):

@@ -111,7 +111,7 @@ def multiplied_out(model):
     return copy
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_rows_write_what_the_weights_multiplied_out_write():

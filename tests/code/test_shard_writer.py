@@ -362,7 +362,7 @@ def run_apart(code: str, *args) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked children")
 def test_kill_9_at_random_moments_and_the_same_call_again_gives_the_same_bytes(tmp_path):
     assert int(run_apart(KILLED, tmp_path / "killed", tmp_path / "whole")) >= 20

@@ -283,7 +283,7 @@ def test_files_know_nothing_of_wrappers(data, tmp_path):
     assert set(run.state_dict()["model"]) == set(GPT(CONFIG.gpt()).state_dict())
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_twenty_kills_at_random_moments_change_no_bit(data, tmp_path):
     """kill -9, saves included; the run goes on after each until it is done."""
     config = replace(CONFIG, max_steps=40, save_every=1, dropout=0.1)

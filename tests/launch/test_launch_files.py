@@ -444,8 +444,8 @@ def a_bucket(prepared, tmp_path):
     return tmp_path / "bucket"
 
 
+@pytest.mark.soak
 @linux
-@pytest.mark.slow
 def test_a_spot_machine_vanishes_and_another_one_goes_on_from_the_bucket(prepared, tmp_path):
     bucket = a_bucket(prepared, tmp_path)
     there = bucket / "runs" / "gpt2"

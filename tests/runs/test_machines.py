@@ -66,7 +66,7 @@ def test_the_newest_whole_checkpoint_reaches_every_disk(tmp_path):
     assert shared(tmp_path) == ["shared 20"] * 3  # nothing is left to do
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_machine_that_cannot_write_ends_all_of_them_with_what_they_had(tmp_path):
     saved(tmp_path / "disk0", 10)
     saved(tmp_path / "disk1", 20)

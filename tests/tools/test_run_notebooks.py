@@ -42,7 +42,7 @@ def test_limits_grow_on_a_slow_processor_and_never_shrink(spent, paces, complain
     assert run_notebooks.too_long(spent, paces) == complaints
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_yardstick_is_a_number_of_seconds():
     assert 0.1 < run_notebooks.yardstick() < 60
 
