@@ -33,7 +33,6 @@ solved: setup ## run every notebook with its solutions put in
 report: ; $(PYTHON) tools/style_report.py ## show how the chapters read; never fails
 lock: setup ; $(PY) tools/lock.py ## solve requirements.lock anew
 online: ; PYTHONPATH=src $(PYTHON) tools/online.py ## check links and downloads, write results/online.json
-
 # --- what the goals above are made of
 browser: setup ; @$(PY) tools/browser.py
 clouds: .venv/launch/installed.txt
@@ -84,7 +83,6 @@ avx2: export ONEDNN_MAX_CPU_ISA = AVX2
 avx2: export MKL_CBWR = AVX2
 two-threads: export OMP_NUM_THREADS = 2
 $(PROCESSORS): setup ; $(TEST) $(UNIT) $(SAME_EVERYWHERE:%=--ignore=%)
-
 PROMISED := $(shell sed -n 's/^  "\([a-z_]*>=[0-9.]*\)",$$/"\1"/p' pyproject.toml)
 oldest: WANTED = $(subst >=,==,$(PROMISED))
 oldest: LENIENT = -o filterwarnings=default# an old package beside a new one may warn
@@ -94,6 +92,5 @@ oldest newest: # unit tests with the oldest versions that pyproject.toml promise
 	_build/$@/bin/pip install -q $(WANTED) pytest pytest-xdist hypothesis nbval jupytext pyyaml
 	_build/$@/bin/pip install -q --no-deps -r requirements-data.txt -e .
 	_build/$@/bin/python -m pytest -q -n 2 -m $(UNIT) --ignore=tests/book $(LENIENT)
-
 .NOTPARALLEL:
 .PHONY: $(PROCESSORS) newest $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' Makefile)
