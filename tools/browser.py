@@ -54,7 +54,7 @@ def ways() -> list[list[str]]:
 def main() -> int:
     for way in [None, *ways()]:
         if way:
-            print(f"   no browser yet: {' '.join(way[-4:])}", flush=True)
+            print(f"   no browser yet: {' '.join(way)}", flush=True)
             try:  # a download that is refused may also hang
                 subprocess.run(way, timeout=600, capture_output=True)
             except (OSError, subprocess.TimeoutExpired):

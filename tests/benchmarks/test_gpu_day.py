@@ -1,5 +1,6 @@
 """benchmarks/gpu_day.py on a CPU with tiny shapes: every part, every way in which it may end."""
 
+import argparse
 import importlib
 import json
 import os
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from gpt2_tutorial.launch import train_gpt2
 
 if os.name == "nt":
     pytest.skip("process groups of Unix", allow_module_level=True)
@@ -398,13 +401,13 @@ def test_the_script_part_kills_and_resumes_what_people_launch(modules, tmp_path)
 def test_the_script_takes_the_options_of_the_full_day(modules):
     """A slip in them would show on the GPU only."""
     script = modules("script")
-    kernel = {"__name__": "launched"}
-    exec(compile(script.SCRIPT.read_text(encoding="utf-8"), "script", "exec"), kernel)
+    parser = argparse.ArgumentParser()
+    train_gpt2.add_arguments(parser)
     steps, every = script.STEPS, script.SAVE_EVERY
     last = f"--max-steps {steps} --eval-every {steps} --save-every {every}".split()
     for more in ([], ["--micro-batch", "32"], ["--no-compile"]):
         words = ["--preset", script.PRESET, *script.FULL.split(), *last, *more]
-        config = kernel["configured"](kernel["parsed"](words), 50257)
+        config = train_gpt2.configured(parser.parse_args(words), 50257)
         assert config.pieces(world_size=1) == (2 if "--micro-batch" in more else 1)
         assert config.compile is ("--no-compile" not in more)
         assert every + script.KILL_AFTER < 2 * every < config.max_steps
