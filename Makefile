@@ -37,8 +37,8 @@ online: ; PYTHONPATH=src $(PYTHON) tools/online.py ## check links and downloads,
 browser: setup ; @$(PY) tools/browser.py
 clouds: .venv/launch/installed.txt
 # SkyPilot's parser stands beside the environment: its pins clash with ours.
-.venv/launch/installed.txt: launch/requirements-check.txt
-	$(PY) -m pip install -q --no-deps --upgrade --target .venv/launch -r $<
+.venv/launch/installed.txt: launch/requirements-check.lock
+	$(PY) -m pip install -q --require-hashes --no-deps --upgrade --target .venv/launch -r $<
 	@touch $@
 style:
 	$(BIN)/ruff check .

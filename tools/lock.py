@@ -1,4 +1,4 @@
-"""Write requirements.lock: every package of the environment, pinned, with its checksums.
+"""Write requirements.lock and its like: every package of the environment, pinned, with its checksums.
 
     .venv/bin/python tools/lock.py
 
@@ -13,11 +13,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCK = ROOT / "requirements.lock"
 OF_TORCH = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==")
 HEADER = """\
-# Every package with its checksums, for Linux, macOS and Windows and Python 3.11 to 3.13. Made from
-# requirements.txt and requirements-data.txt by `make lock`; PyTorch is pinned in requirements.txt.
+# Every package with its checksums, for Linux, macOS and Windows and Python 3.11 to 3.13.
+# `make lock` makes it from {}; PyTorch is not in here.
 """
 
 
@@ -30,11 +29,18 @@ def solved(*words: str) -> list[str]:
     return re.split(r"\n(?=\w)", said.strip())
 
 
+def write(lock: Path, packages: list[str], *sources: str) -> None:
+    kept = sorted(package for package in packages if not OF_TORCH.match(package))
+    header = HEADER.format(" and ".join(sources))
+    lock.write_text(header + "\n".join(kept) + "\n", encoding="utf-8")
+    print(f"{lock.name}: {len(kept)} packages")
+
+
 def main() -> None:
-    packages = solved("requirements.txt") + solved("--no-deps", "requirements-data.txt")
-    kept = [package for package in packages if not OF_TORCH.match(package)]
-    LOCK.write_text(HEADER + "\n".join(sorted(kept)) + "\n", encoding="utf-8")
-    print(f"{LOCK.name}: {len(kept)} packages")
+    whole, data = "requirements.txt", "requirements-data.txt"
+    write(ROOT / "requirements.lock", solved(whole) + solved("--no-deps", data), whole, data)
+    parser = "launch/requirements-check.txt"
+    write(ROOT / "launch/requirements-check.lock", solved("--no-deps", parser), parser)
 
 
 if __name__ == "__main__":
