@@ -17,7 +17,7 @@ book: setup results site ## set up, execute every notebook, build the site
 test: setup browser clouds style imports in-sync notebooks unit-and-pages fresh drive ## everything a change can break
 	@echo; echo "✓ test"
 check: setup style imports in-sync core ; @echo "✓ check" ## the quick loop: style, imports, sync, drift, core tests
-soak: setup ; $(TEST) soak ## what takes long: a hundred thousand strings, long kills, every planted fault
+soak: setup browser ; $(TEST) soak ## what takes long, on a built book: a hundred thousand strings, every planted fault
 setup: ; @$(PYTHON) tools/setup.py ## the environment alone
 serve: ## read the built book on http://localhost:8000/
 	@test -e _build/html/index.html || { echo "The book is not built yet: run make book first"; exit 1; }
@@ -54,7 +54,7 @@ unit-and-pages: # the builder keeps one core busy
 	@$(MAKE) pages > .pages.log 2>&1 & pages=$$!; $(MAKE) unit || { kill $$pages; exit 1; }; \
 		wait $$pages; code=$$?; cat .pages.log; exit $$code
 fresh: ; $(PY) -m pytest -q -m fresh tests/tools
-drive: ; $(TEST) browser --dist loadfile tests/book
+drive: ; $(TEST) "browser and not soak" --dist loadfile tests/book
 # Sphinx repeats a warning only in a clean build, and counts a page that it could not run as built.
 site:
 	rm -rf _build

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
+PARAMETERS = type(pytest.param())
+
 
 def tiered(cases: Iterable, stay: Iterable) -> list:
     """All cases as parameters; only those in `stay` are not marked `soak`."""
@@ -15,6 +17,7 @@ def tiered(cases: Iterable, stay: Iterable) -> list:
 
 
 def _soaked(case: object) -> object:
-    values = getattr(case, "values", (case,))  # those of a pytest.param, which has an id as well
-    values = (case,) if callable(values) else values
-    return pytest.param(*values, marks=pytest.mark.soak, id=getattr(case, "id", None))
+    if isinstance(case, PARAMETERS):
+        return pytest.param(*case.values, marks=pytest.mark.soak, id=case.id)
+    values = case if isinstance(case, tuple) else (case,)
+    return pytest.param(*values, marks=pytest.mark.soak)

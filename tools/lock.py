@@ -1,4 +1,4 @@
-"""Write requirements.lock and its like: every package of the environment, pinned, with its checksums.
+"""Write requirements.lock and its like: every package, pinned, with its checksums.
 
     .venv/bin/python tools/lock.py
 

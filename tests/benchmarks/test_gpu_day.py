@@ -505,7 +505,7 @@ def bare_machine():
     return f"LISTED = {LISTED!r}\n{BLOCKER}"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_on_a_bare_machine_all_six_parts_run_and_say_which_text_they_took(tmp_path):
     """No package but the listed ones, no outside file, no network; the day as it will be there."""
     (tmp_path / "empty").mkdir()

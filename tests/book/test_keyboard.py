@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page
 from serving import toc_pages
+
+from tiers import tiered
 
 pytestmark = pytest.mark.browser
 
@@ -43,8 +47,14 @@ def visited(page: Page, most: int) -> list[dict]:
     return stops
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", [*PAGES, "search", "404"])
+# Every page at a desk; on a phone one chapter and what is no chapter, the others in `make soak`.
+EVERYWHERE = [(name, size) for name in (*PAGES, "search", "404") for size in SIZES]
+ALIKE = [(name, "phone") for name in PAGES if re.search("notebooks/(?!16)", name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), tiered(EVERYWHERE, [case for case in EVERYWHERE if case not in ALIKE])
+)
 def test_tab_reaches_everything_and_shows_where_it_is(page, address, name, size):
     page.set_viewport_size(SIZES[size])
     page.goto(f"{address}{name}.html", wait_until="load")

@@ -28,6 +28,7 @@ from gpt2_tutorial.launch import train_gpt2
 from gpt2_tutorial.runs.hardware import MACHINES, PRICES_SEEN
 from gpt2_tutorial.runs.run_folder import STOPPED, WORDS, RunFolder
 from terminal import as_in_a_terminal
+from tiers import tiered
 
 as_in_a_terminal()
 PAGE = (ROOT / "book" / "launch.md").read_text(encoding="utf-8")
@@ -369,7 +370,7 @@ def as_script(clone: Path, **settings: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("drive", [True, False])
+@pytest.mark.parametrize("drive", tiered([True, False], [False]))
 def test_the_notebook_goes_on_where_colab_cut_it_off(clone, drive, tmp_path_factory):
     mine = tmp_path_factory.mktemp("colab")
     for part in clone.iterdir():
