@@ -47,7 +47,8 @@ style:
 	@$(BIN)/ruff format --check --line-length 84 $(SHOWN)
 imports: ; $(BIN)/lint-imports --config pyproject.toml --no-cache
 in-sync: ; $(PY) tools/sync.py --check
-core: ; $(TEST) "not slow and not soak and not fresh" tests/code tests/tools/test_drift.py
+CORE := text ngram bigram loop autograd optim mlp attention block gpt step sampling precision files config ledger
+core: ; $(TEST) "not slow and not soak and not fresh" $(CORE:%=tests/code/test_%.py) tests/tools/test_drift.py
 notebooks: ; $(PY) tools/run_notebooks.py
 unit: ; $(TEST) $(UNIT)
 unit-and-pages: # the builder keeps one core busy

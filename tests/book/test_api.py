@@ -77,6 +77,7 @@ def test_every_public_method_of_a_class_stands_there(name):
         for method, value in vars(owner).items()
         if (inspect.isfunction(value) or isinstance(value, classmethod | staticmethod))
         and (not method.startswith("_") or method == "__call__")
+        and not hasattr(value, "hooked")  # torch hangs its own `step` on an optimizer's class
     }
     there = {entry.split(".")[2] for entry in ENTRIES if entry.startswith(f"{name}.")}
     assert there == methods

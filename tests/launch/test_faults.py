@@ -446,7 +446,7 @@ def test_a_damaged_checkpoint_is_skipped_and_the_run_ends_with_the_same_bits(
     stopped, whole, how, tmp_path
 ):
     folder = shutil.copytree(stopped, tmp_path / "run")
-    newest = checkpoint.latest(folder / "checkpoints")
+    newest = checkpoint.latest(folder / "checkpoints").path
     damaged(newest, how)
     ended = trained(folder, ranks=1)
     assert ended.codes == [0] and f"{newest} is skipped" in ended.said[0], ended
