@@ -215,10 +215,12 @@ def load(chapter: str) -> list[Exercise]:
     """
     module = f"{PACKAGE}.chapter{chapter}"
     try:
-        importlib.import_module(module)
-        _, table = _table(module)
-        for id in (id for id in table if id not in EXERCISES):
-            raise ValueError(f"{table[id][0].where}: there is no exercise {id!r} in its chapter.")
+        if module not in sys.modules:  # a broken one is forgotten, so this one is whole
+            importlib.import_module(module)
+            _, table = _table(module)
+            for id in (id for id in table if id not in EXERCISES):
+                where = table[id][0].where
+                raise ValueError(f"{where}: there is no exercise {id!r} in its chapter.")
     except BaseException as error:
         _forget(module)
         if isinstance(error, ModuleNotFoundError) and error.name == module:
