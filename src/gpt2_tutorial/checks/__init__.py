@@ -4,6 +4,7 @@ from gpt2_tutorial.checks.engine import (
     EXERCISES,
     Exercise,
     Mutant,
+    NoExercises,
     Result,
     check,
     exercise,
@@ -14,6 +15,6 @@ from gpt2_tutorial.checks.engine import (
 )
 
 __all__ = [
-    "EXERCISES", "Exercise", "Mutant", "Result",
+    "EXERCISES", "Exercise", "Mutant", "NoExercises", "Result",
     "check", "exercise", "load", "load_all", "run", "value_exercise",
 ]  # fmt: skip

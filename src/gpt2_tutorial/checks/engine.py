@@ -29,7 +29,7 @@ from gpt2_tutorial.checks.show import describe, or_else, short
 from gpt2_tutorial.checks.values import diagnose_value
 
 __all__ = [
-    "EXERCISES", "Exercise", "Mutant", "Result",
+    "EXERCISES", "Exercise", "Mutant", "NoExercises", "Result",
     "check", "examine", "exercise", "load", "load_all", "run", "value_exercise",
 ]  # fmt: skip
 

@@ -88,7 +88,11 @@ EXERCISES: dict[str, Exercise] = {}
 
 
 class NoExercises(ValueError):
-    """A chapter that has no exercises, or does not exist."""
+    """A chapter that has no exercises, or does not exist.
+
+    >>> NoExercises("There are no exercises for chapter '77'.")
+    NoExercises("There are no exercises for chapter '77'.")
+    """
 
 
 def exercise(
