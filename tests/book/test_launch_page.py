@@ -366,7 +366,7 @@ def as_script(clone: Path, **settings: str) -> str:
     (clone / "colab.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     (clone / "google").mkdir(exist_ok=True)
     (clone / "google" / "colab.py").write_text(GOOGLE)
-    return f"env MPLBACKEND=agg PYTHONPATH=src:. {sys.executable} -m IPython colab.ipynb"
+    return f"env MPLBACKEND=agg PYTHONPATH=src:. {shlex.quote(sys.executable)} -m IPython colab.ipynb"
 
 
 @pytest.mark.slow
