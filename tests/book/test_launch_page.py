@@ -366,7 +366,8 @@ def as_script(clone: Path, **settings: str) -> str:
     (clone / "colab.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     (clone / "google").mkdir(exist_ok=True)
     (clone / "google" / "colab.py").write_text(GOOGLE)
-    return f"env MPLBACKEND=agg PYTHONPATH=src:. {shlex.quote(sys.executable)} -m IPython colab.ipynb"
+    python = shlex.quote(sys.executable)
+    return f"env MPLBACKEND=agg PYTHONPATH=src:. {python} -m IPython colab.ipynb"
 
 
 @pytest.mark.slow
