@@ -52,7 +52,7 @@ core: ; $(TEST) "not slow and not soak and not fresh" $(CORE:%=tests/code/test_%
 notebooks: ; $(PY) tools/run_notebooks.py
 unit: ; $(TEST) $(UNIT)
 unit-and-pages: # the builder keeps one core busy
-	@$(MAKE) pages > .pages.log 2>&1 & pages=$$!; $(MAKE) unit || { kill $$pages; exit 1; }; \
+	@$(MAKE) pages > .pages.log 2>&1 & pages=$$!; $(MAKE) unit || { kill $$pages 2>/dev/null; exit 1; }; \
 		wait $$pages; code=$$?; cat .pages.log; exit $$code
 fresh: ; $(PY) -m pytest -q -m fresh tests/tools
 drive: ; $(TEST) "browser and not soak" --dist loadfile tests/book

@@ -91,10 +91,8 @@ def write_folder(final: Path) -> Iterator[Path]:
         for file in sorted(aside.iterdir()):
             sync(file)
         sync(aside)
-        if final.exists():
-            shutil.rmtree(
-                final
-            )  # a rename cannot replace a folder with files in it
+        if final.exists():  # a rename cannot replace a folder with files in it
+            shutil.rmtree(final)
         aside.rename(final)  # now it counts, and not a moment before
         sync(final.parent)
     finally:

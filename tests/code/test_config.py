@@ -7,23 +7,7 @@ import pytest
 from gpt2_tutorial import train
 from gpt2_tutorial.config import PRESETS, TrainConfig
 from gpt2_tutorial.gpt import GPT, GPTConfig
-
-CONFIG = TrainConfig(
-    block_size=8,
-    vocab_size=11,
-    n_layer=2,
-    n_head=2,
-    n_embd=16,
-    batch_tokens=64,
-    micro_batch=2,
-    max_steps=20,
-    warmup_steps=3,
-    max_lr=0.01,
-    save_every=4,
-    eval_every=7,
-    eval_batches=2,
-    precision="fp32",  # runs are compared here: on some processors two formats race
-)
+from small_run import CONFIG
 
 
 def test_the_defaults_are_gpt2_and_its_papers_numbers():

@@ -17,39 +17,19 @@ import torch
 
 from gpt2_tutorial import checkpoint, precision, run, state_files, train
 from gpt2_tutorial.checkpoint import CheckpointError
-from gpt2_tutorial.config import ConfigChanged, TrainConfig
+from gpt2_tutorial.config import ConfigChanged
 from gpt2_tutorial.distributed import ALONE
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.precision import choose_precision
 from gpt2_tutorial.run import Run
-from gpt2_tutorial.shards import ShardLoader, write_shards
-from gpt2_tutorial.text import CharTokenizer
+from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.train import fit
-
-CONFIG = TrainConfig(
-    block_size=8,
-    vocab_size=11,
-    n_layer=2,
-    n_head=2,
-    n_embd=16,
-    batch_tokens=64,
-    micro_batch=2,
-    max_steps=20,
-    warmup_steps=3,
-    max_lr=0.01,
-    save_every=4,
-    eval_every=7,
-    eval_batches=2,
-    precision="fp32",  # runs are compared here: on some processors two formats race
-)
+from small_run import CONFIG, trained, vector, write_letters
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    folder, dice = tmp_path_factory.mktemp("shards"), random.Random(0)
-    documents = ["".join(dice.choices("abcdefghij", k=40)) for _ in range(60)]
-    write_shards(documents, CharTokenizer("abcdefghij\n"), folder, 500, end_of_text=0, val_every=5)
-    return folder
+    return write_letters(tmp_path_factory.mktemp("shards"))
 
 
 class Poisoned(ShardLoader):
@@ -62,30 +42,6 @@ class Poisoned(ShardLoader):
             with torch.no_grad():
                 self.model.transformer.wte.weight[0] = float("nan")
         return super().next_batch()
-
-
-def trained(data, folder, config=CONFIG, stop_at=None, dtype=torch.float32, **more):
-    """Train from the start or go on; `stop_at` counts how often training asks."""
-    asked = iter(range(10**9))
-    torch.manual_seed(config.seed)
-    model = GPT(config.gpt()).to(dtype)
-    sizes = config.micro_batch, config.block_size, 0, 1, config.seed
-    rows = []
-    outcome = fit(
-        model,
-        ShardLoader(data, "train", *sizes),
-        config,
-        folder=folder,
-        val_loader=ShardLoader(data, "val", *sizes),
-        log=rows.append,
-        asked_to_stop=lambda: next(asked) == stop_at,
-        **more,
-    )
-    return model, outcome, rows
-
-
-def vector(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
 def bits(model):

@@ -21,6 +21,7 @@ from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.pretrained import load_gpt2, save_gpt2
 from gpt2_tutorial.runs import models
 from gpt2_tutorial.text import CharTokenizer
+from in_process import command
 from terminal import as_in_a_terminal
 
 as_in_a_terminal()
@@ -64,19 +65,7 @@ def offline(monkeypatch):
 
 @pytest.fixture
 def gpt2(capsys):
-    """Run the command in this process: the exit code, standard output, standard error."""
-
-    def run(*words):
-        capsys.readouterr()
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as stop:
-            code = stop.code
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
-    return run
+    return command(capsys)
 
 
 def process(*words, **options):

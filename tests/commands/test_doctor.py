@@ -7,7 +7,8 @@ import random
 import pytest
 
 from gpt2_tutorial import ledger
-from gpt2_tutorial.commands import cli, doctor
+from gpt2_tutorial.commands import doctor
+from in_process import command
 
 LOG = ledger.logged("broken_runs")
 # The cause that must be among the first two, and the words of it that tell.
@@ -57,16 +58,7 @@ def named(rows):
 
 @pytest.fixture
 def gpt2(capsys):
-    def run(*words):
-        try:
-            code = cli.main(["doctor", *map(str, words)])
-        except SystemExit as stop:
-            code = stop.code
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
-    return run
+    return command(capsys, "doctor")
 
 
 def written(tmp_path, rows, end="\n"):

@@ -6,24 +6,16 @@ from dataclasses import replace
 import pytest
 
 from gpt2_tutorial import ledger
-from gpt2_tutorial.commands import cli, plan
+from gpt2_tutorial.commands import plan
 from gpt2_tutorial.config import PRESETS, TrainConfig
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.step import flops_per_token
+from in_process import command
 
 
 @pytest.fixture
 def gpt2(capsys):
-    def run(*words):
-        try:
-            code = cli.main(["plan", *map(str, words)])
-        except SystemExit as stop:
-            code = stop.code
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
-    return run
+    return command(capsys, "plan")
 
 
 def test_parameters_are_those_of_the_paper_and_of_a_model_that_is_made():

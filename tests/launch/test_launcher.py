@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from gpt2_tutorial.commands import cli, train
+from gpt2_tutorial.commands import train
 from gpt2_tutorial.config import TrainConfig
 from gpt2_tutorial.launch import train_gpt2
 from gpt2_tutorial.runs.run_folder import DONE, STOPPED, RunFolder
+from in_process import command
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SH, SCRIPT = ROOT / "launch" / "run.sh", ROOT / "launch" / "train_gpt2.py"
@@ -69,17 +70,7 @@ def losses(folder):
 
 @pytest.fixture
 def gpt2(capsys):
-    """Run the command in this process: the exit code, and what it said on stderr."""
-
-    def run(*words):
-        capsys.readouterr()
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as stop:
-            code = stop.code
-        return code, capsys.readouterr()
-
-    return run
+    return command(capsys)
 
 
 # --- two processes, from the first step to a model that writes
@@ -108,8 +99,8 @@ def test_stopped_and_started_again_two_processes_finish_and_the_model_writes(tmp
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
     words = ("--model", folder / "model", "--tokens", "30", "--seed", "1", "--device", "cpu")
-    code, said = gpt2("sample", *words, "--json")
-    assert code == 0 and len(json.loads(said.out)["samples"][0]["text"]) == 30
+    said = gpt2("sample", *words, "--json")
+    assert said.code == 0 and len(json.loads(said.out)["samples"][0]["text"]) == 30
     transformers = pytest.importorskip("transformers")
     model = transformers.GPT2LMHeadModel.from_pretrained(folder / "model")
     assert (model.config.n_embd, model.config.vocab_size) == (16, 65)
@@ -175,20 +166,20 @@ def test_crashes_that_get_on_are_no_reason_to_give_up(tmp_path):
 
 def test_gpt2_train_trains_and_goes_on_with_the_same_command(tmp_path, gpt2):
     words = ("train", *SMALL, "--out", tmp_path, "--max-steps", "4", "--save-every", "2")
-    code, said = gpt2(*words)
-    assert code == 0 and "done: all steps are done" in said.err
+    said = gpt2(*words)
+    assert said.code == 0 and "done: all steps are done" in said.err
     assert losses(tmp_path) == [1, 2, 3, 4]
     assert gpt2(*words)[0] == 0 and losses(tmp_path) == [1, 2, 3, 4]
-    code, said = gpt2(*words, "--max-lr", "0.1")
-    assert code == 78 and "max_lr was 0.002 and is 0.1" in said.err
+    said = gpt2(*words, "--max-lr", "0.1")
+    assert said.code == 78 and "max_lr was 0.002 and is 0.1" in said.err
 
 
 def test_two_runs_in_one_folder_are_a_sentence_and_the_first_is_not_touched(tmp_path, gpt2):
     with RunFolder(tmp_path) as first:
         first.begin()
         first.log({"step": 1, "loss": 4.0})
-        code, said = gpt2("train", *SMALL, "--out", tmp_path)
-        assert code == 74 and "is in use by process" in said.err
+        said = gpt2("train", *SMALL, "--out", tmp_path)
+        assert said.code == 74 and "is in use by process" in said.err
         assert "choose another folder" in said.err and said.err.count("\n") == 1
         assert first.status()["state"] == "running" and len(first.rows()) == 1
 
@@ -207,14 +198,14 @@ def test_exit_codes_and_arguments_are_passed_through(gpt2, monkeypatch):
 
 
 def test_the_scripts_own_help_and_its_own_refusals_are_shown(gpt2):
-    code, said = gpt2("train", "--help")
-    assert code == 0 and "--batch-tokens" in said.out and "--preset" in said.out
-    code, said = gpt2("train", "--presets", "none")
-    assert code == 2 and said.err
+    said = gpt2("train", "--help")
+    assert said.code == 0 and "--batch-tokens" in said.out and "--preset" in said.out
+    said = gpt2("train", "--presets", "none")
+    assert said.code == 2 and said.err
 
 
 def test_every_setting_says_in_the_help_what_it_is(gpt2):
-    _, said = gpt2("train", "--help")
+    said = gpt2("train", "--help")
     help_of = " ".join(said.out.split())
     for setting in fields(TrainConfig):
         assert f"--{setting.name.replace('_', '-')}" in said.out

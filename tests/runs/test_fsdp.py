@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import random
 import shutil
 import signal
 import socket
@@ -16,6 +15,7 @@ import torch
 from safetensors import safe_open
 from torch.distributed.tensor import DTensor
 
+import small_run
 from gpt2_tutorial import checkpoint
 from gpt2_tutorial.checkpoint import CheckpointError
 from gpt2_tutorial.config import PRESETS, ConfigChanged, TrainConfig
@@ -25,10 +25,10 @@ from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.run import Run
 from gpt2_tutorial.runs import fsdp
 from gpt2_tutorial.runs.fsdp import ShardedRun, run_class, whole
-from gpt2_tutorial.shards import ShardLoader, write_shards
+from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.step import chunked_loss
-from gpt2_tutorial.text import CharTokenizer
 from gpt2_tutorial.train import fit
+from small_run import vector
 
 resource = pytest.importorskip("resource")  # Windows cannot limit or fork a process
 
@@ -226,34 +226,13 @@ def launched(data, folder, processes, scenario, ends_with=0):
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    folder, dice = tmp_path_factory.mktemp("shards"), random.Random(0)
-    documents = ["".join(dice.choices("abcdefghij", k=40)) for _ in range(60)]
-    write_shards(documents, CharTokenizer("abcdefghij\n"), folder, 500, end_of_text=0, val_every=5)
-    return folder
+    return small_run.write_letters(tmp_path_factory.mktemp("shards"))
 
 
-def trained(data, folder, config=CONFIG, stop_at=None, **more):
+def trained(data, folder, config=CONFIG, **more):
     """Train in this one process."""
-    asked, rows = iter(range(10**9)), []
-    torch.manual_seed(config.seed)
-    model = GPT(config.gpt()).double()
-    sizes = config.micro_batch, config.block_size, 0, 1, config.seed
-    outcome = fit(
-        model,
-        ShardLoader(data, "train", *sizes),
-        config,
-        folder=folder,
-        val_loader=ShardLoader(data, "val", *sizes),
-        log=rows.append,
-        run_class=run_class(config),
-        asked_to_stop=lambda: next(asked) == stop_at,
-        **more,
-    )
-    return model, outcome, rows
-
-
-def vector(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
+    more |= {"dtype": torch.float64, "run_class": run_class(config)}
+    return small_run.trained(data, folder, config, **more)
 
 
 @pytest.fixture(scope="module")
