@@ -98,7 +98,10 @@ def too_long(spent: dict[str, float], paces: list[float]) -> list[str]:
 
 def main() -> int:
     folder = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "notebooks"
-    spent, paces, faults = run(sorted(folder.glob("*.ipynb")))
+    paths = sorted(folder.glob("*.ipynb"))
+    if not paths:
+        sys.exit(f"✗ {folder} holds no notebooks")
+    spent, paces, faults = run(paths)
     faults += too_long(spent, paces)
     for fault in faults:
         print(f"✗ {fault}", file=sys.stderr)

@@ -69,3 +69,9 @@ def test_notebooks_run_with_the_guard_and_the_wheel(monkeypatch, tmp_path):
     assert seen["GPT2_TUTORIAL_LEDGER"] == str(tmp_path / "_build" / "measured")
     copy = Path(seen["words"][-1])
     assert [file.name for file in copy.parent.iterdir()] == ["00_small.ipynb"]
+
+
+def test_a_folder_without_notebooks_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["run_notebooks.py", str(tmp_path)])
+    with pytest.raises(SystemExit, match="holds no notebooks"):
+        run_notebooks.main()
