@@ -86,7 +86,7 @@ def save(
             f"step {step} could not be saved in {folder} ({error}); earlier "
             "checkpoints are whole. Free some space or choose another folder."
         ) from None
-    prune(folder, keep, keep_also)
+    prune(folder, keep, {*keep_also, step})  # newer ones may be damaged
     return final
 
 

@@ -100,6 +100,15 @@ def test_the_newest_two_stay_and_those_that_are_asked_for(tmp_path):
     ]
 
 
+def test_what_was_just_saved_is_kept_beside_damaged_newer_ones(tmp_path):
+    for step in (1, 2, 3):
+        save(tmp_path, step, state(), keep=3)
+    for step in (2, 3):
+        (tmp_path / f"step_{step:08d}" / "manifest.json").write_text("{}")
+    (tmp_path / "step_00000001" / "manifest.json").unlink()  # saved anew, the oldest of three
+    assert flaw(save(tmp_path, 1, state(), keep=1)) is None
+
+
 def test_one_that_cannot_be_deleted_does_no_harm(tmp_path, monkeypatch):
     save(tmp_path, 1, state())
     monkeypatch.setattr(shutil, "rmtree", lambda *a, **k: None)
