@@ -96,9 +96,11 @@ def source_of(function: Callable) -> Source:
     # inspect.getsource would look through every module of torch first
     lines = linecache.getlines(code.co_filename, function.__globals__)[code.co_firstlineno - 1 :]
     text = textwrap.dedent("".join(inspect.getblock(lines))).rstrip("\n")
-    if not text:
+    node = ast.parse(text).body[0] if text else None
+    # for the code of an `exec`, Python 3.13 finds lines of another program
+    if getattr(node, "name", "") != function.__name__:
         raise ValueError(f"{function.__name__} has no source; write it in a file.")
-    node, lines = ast.parse(text).body[0], text.split("\n")
+    lines = text.split("\n")
     first = node.body[0].lineno - 1
     above = lines[node.lineno - 1 : first]
     comment = [line for line in above if line.lstrip().startswith("#")]
