@@ -62,6 +62,18 @@ def read_state(folder: Path, device: str | torch.device = "cpu") -> dict[str, An
     return state
 
 
+def read_part(folder: Path, part: str) -> Any:
+    """Read one part that holds no tensors, and nothing else.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_state(folder, {"model": {"w": torch.ones(2)}, "run": {"step": 7}})
+    >>> read_part(folder, "run")
+    {'step': 7}
+    """
+    return _unpack(_described(folder)[part], {})
+
+
 def state_names(folder: Path) -> set[str]:
     """Name the files that `read_state` reads there.
 
