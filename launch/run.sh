@@ -14,15 +14,42 @@ set -uo pipefail
 set -m # torchrun gets a group of its own: Ctrl-C reaches it once, by `stop`, and not twice
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-script=${SCRIPT:-$here/train_gpt2.py}
 tries=${TRIES:-3}
-out=runs/gpt2
-previous=
-for argument in "$@"; do
-  [ "$previous" = --out ] && out=$argument
-  case $argument in --out=*) out=${argument#--out=} ;; esac
-  previous=$argument
+for name in TRIES NODE_RANK NPROC NNODES PORT; do
+  case $name in TRIES | NODE_RANK) least=0 ;; *) least=1 ;; esac
+  value=${!name:-$least}
+  if ! [[ $value =~ ^[0-9]{1,9}$ ]] || [ "$value" -lt "$least" ]; then
+    echo "run.sh: $name must be a whole number from $least up, not '$value'" >&2
+    exit 78
+  fi
 done
+
+asked='' child=''
+stop() { asked=1; [ -n "$child" ] && kill -TERM "$child" 2>/dev/null; }
+trap stop TERM INT HUP
+
+unknown=
+if [ -n "${SCRIPT:-}" ]; then # somebody else's: what its words mean is not known here
+  script=$SCRIPT out=runs/gpt2 previous=
+  for argument in "$@"; do
+    [ "$previous" = --out ] && out=$argument
+    case $argument in --out=*) out=${argument#--out=} ;; esac
+    previous=$argument
+  done
+else
+  script=$here/train_gpt2.py
+  # Wrong settings are refused here, and DONE is believed only for the run that is asked for.
+  python=$(command -v python || command -v python3)
+  out=$("$python" -m gpt2_tutorial.launch.look "$@"; code=$?; printf x; exit $code)
+  looked=$? out=${out%x}
+  [ -n "$asked" ] && exit 75
+  if [ "$looked" -ne 3 ]; then
+    printf %s "$out"
+    exit "$looked"
+  fi
+  [ -e "$out/DONE" ] && unknown=1 # it does not say of which run
+fi
+case $out in -*) out=./$out ;; esac # for the commands below it would be an option
 
 gpus=$(nvidia-smi --list-gpus 2>/dev/null | wc -l)
 nproc=${NPROC:-$((gpus > 0 ? gpus : 1))}
@@ -44,12 +71,8 @@ newest() { find "$out/checkpoints" -maxdepth 1 -name 'step_*' 2>/dev/null | sort
 word() { cat "$out/status.json" 2>/dev/null; }
 code() { sed -n 's/.*"code": \([0-9]*\).*/\1/p' "$out/status.json" 2>/dev/null; }
 
-asked='' child=''
-stop() { asked=1; [ -n "$child" ] && kill -TERM "$child" 2>/dev/null; }
-trap stop TERM INT HUP
-
 failures=0
-until [ -e "$out/DONE" ]; do
+until [ -e "$out/DONE" ] && [ -z "$unknown" ]; do
   before=$(newest)
   heard=$(word) # it names its process, so this try's own word will be another one
   torchrun "${where[@]}" --nproc-per-node "$nproc" --max-restarts 0 "$script" "$@" &

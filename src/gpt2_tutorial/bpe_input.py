@@ -1,13 +1,24 @@
 """What a tokenizer can be given: texts, special tokens, merges, files. The rest is refused."""
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
 
+import regex
+
 _FORMAT = "gpt2_tutorial.bpe 1"
 _LISTS = ("merges", "byte_order", "special_tokens")
 _ALL_TOKENS = 1 << 26  # bytes; a short file could describe tokens without end
+_LONGEST_PATTERN = 2_000  # characters; those of published tokenizers have 200
+_MOST_REPEATS = 10_000  # a{100} within (…){100}: each becomes a node in memory
+# What begins with a backslash is one sign: \(, \p{L}. The rest may be more than it seems.
+_ESCAPED = re.compile(r"(?s)\\(?:[pPNLgxuU]\{[^}]*\}|.)")
+_CALL = re.compile(r"\(\?(?:R|[+-]?[0-9]|&|P>)")  # (?R): the whole pattern again, in itself
+_FUZZY = re.compile(r"\{[^}]*[eids][^}]*\}")  # {e<=3}: with three mistakes
+_COUNT = re.compile(r"\{[^}]*?([0-9]+)\s*\}|\{\s*([0-9]+)\s*,\s*\}")
+_SAMPLE = "a" * 200 + " \n" * 100 + "".join(map(chr, range(32, 592))) + "'ll 1" * 40
 
 
 def whole_characters(text: str) -> str:
@@ -95,6 +106,30 @@ def all_tokens(byte_order: bytes, merges: list[tuple[int, int]]) -> list[bytes]:
     return tokens
 
 
+def tried_pattern(pattern: str) -> str:
+    """Refuse a pattern of a file that may take all memory or time; try the rest.
+
+    >>> tried_pattern(r"(?R)")
+    Traceback (most recent call last):
+    ValueError: the pattern '(?R)' calls itself
+    """
+    shown, plain = ascii(pattern[:60]), _ESCAPED.sub("", pattern)
+    repeats = math.prod(int(a or b) or 1 for a, b in _COUNT.findall(plain))
+    if len(pattern) > _LONGEST_PATTERN:
+        raise ValueError(f"the pattern has more than {_LONGEST_PATTERN:,} characters")
+    if _CALL.search(plain):
+        raise ValueError(f"the pattern {shown} calls itself")
+    if _FUZZY.search(plain):
+        raise ValueError(f"the pattern {shown} finds what only resembles it")
+    if repeats > _MOST_REPEATS:
+        raise ValueError(f"the pattern {shown} repeats more than {_MOST_REPEATS:,} times")
+    try:
+        regex.compile(pattern).findall(_SAMPLE, timeout=2)
+    except (TimeoutError, MemoryError, regex.error, OverflowError) as error:
+        raise ValueError(f"the pattern {shown} cannot be used: {error}") from None
+    return pattern
+
+
 def file_text(tokenizer: Any) -> str:
     """Write what `file_parts` reads.
 
@@ -103,7 +138,7 @@ def file_text(tokenizer: Any) -> str:
     >>> file_text(SimpleNamespace(**parts))[:50]
     '{"format": "gpt2_tutorial.bpe 1", "pattern": ".", '
     """
-    content = {"format": _FORMAT, "pattern": tokenizer.pattern}
+    content = {"format": _FORMAT, "pattern": tried_pattern(tokenizer.pattern)}
     content |= {part: list(getattr(tokenizer, part)) for part in _LISTS}
     return json.dumps(content)
 
@@ -122,6 +157,7 @@ def file_parts(text: bytes) -> dict[str, Any]:
     kinds = {"pattern": str} | dict.fromkeys(_LISTS, list)
     if {part: type(value) for part, value in content.items()} != kinds:
         raise ValueError(f"it must have {', '.join(kinds)} and nothing else")
+    tried_pattern(content["pattern"])
     for pair in content["merges"]:
         if not isinstance(pair, list) or [type(i) for i in pair] != [int, int]:
             raise ValueError(f"the merge {str(pair)[:40]} is not a pair of ids")

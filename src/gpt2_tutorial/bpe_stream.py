@@ -45,6 +45,7 @@ def without_half(text: str) -> tuple[str, str]:
 def safe_cut(text: str, splitter: Any, names: list[str]) -> int:
     """Find a place where text can be cut, whatever comes after it.
 
+    A piece that has not ended is held back whole: `encode` needs it whole as well.
     With another pattern than GPT-2's no rule says where a piece must end, so that
     only a special token makes the text before it safe.
     >>> from types import SimpleNamespace
@@ -60,7 +61,16 @@ def safe_cut(text: str, splitter: Any, names: list[str]) -> int:
     if not splitter.is_gpt2:
         return start
     # Behind the last special token the text is cut into blocks and those into
-    # pieces. Two pieces are undecided: ' and r are one piece when an e comes next.
+    # pieces. A cut is safe if the text before it, encoded alone, and the whole text,
+    # whatever follows, have the same pieces there. GPT-2's pattern never looks back,
+    # so that what comes after the cut needs no proof. It looks ahead three times:
+    # - ' may be 's or 're: three characters decide, and two more pieces hold two;
+    # - letters, digits or signs go on as far as they can: the next piece ends them;
+    # - white space leaves its last character to what follows, but at the end of a
+    #   text keeps it: a cut behind it would change it, a cut before it does not.
+    # Where a block begins the cut is safe as well: it takes that last space along.
     *_, block = "", *splitter.blocks(text[start:sure])
-    undecided = splitter.pieces(block)[-2:]
-    return max(start, sure - sum(map(len, undecided)))
+    decided = splitter.pieces(block)[:-2]
+    while decided and decided[-1].isspace():
+        decided.pop()
+    return max(start, sure - len(block) + sum(map(len, decided)))

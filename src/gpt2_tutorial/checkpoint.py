@@ -14,11 +14,12 @@ import torch
 from safetensors import SafetensorError
 
 from gpt2_tutorial.files import fingerprint, write_folder
-from gpt2_tutorial.state_files import STATE, read_state, write_state
+from gpt2_tutorial.state_files import read_state, state_names, write_state
 
 FORMAT = 1  # a later reader must know what it reads
 MANIFEST = "manifest.json"
 _STRANGE = (ValueError, KeyError, TypeError, AttributeError)  # JSON of other people
+_STRANGE += (RecursionError,)
 
 
 class CheckpointError(RuntimeError):
@@ -105,13 +106,18 @@ def flaw(path: str | Path) -> str | None:
             return (
                 f"its format is {manifest['format']}, and this code reads {FORMAT}"
             )
-        for name, expected in {STATE: "", **manifest["sha256"]}.items():
-            if fingerprint(path / name) != expected:
+        step, sums = manifest["step"], manifest["sha256"]
+        if path.name.startswith("step_") and path.name != f"step_{step:08d}":
+            return f"its {MANIFEST} is that of step {step}"
+        for name, expected in sums.items():
+            if fingerprint(path / Path(name).name) != expected:
                 return f"{name} is not what was written"
+        if unlisted := state_names(path) - sums.keys():
+            return f"its {MANIFEST} does not list {min(unlisted)}"
     except OSError as error:
         return f"{error.filename} cannot be read ({error.strerror})"
     except _STRANGE:
-        return f"{MANIFEST} is damaged"
+        return f"{MANIFEST} is damaged, or was not written by `checkpoint.save`"
     return None
 
 
@@ -174,5 +180,5 @@ def prune(folder: str | Path, keep: int, keep_also: Collection[int] = ()) -> Non
 def _steps(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    found = [p for p in folder.iterdir() if re.fullmatch(r"step_\d{8,}", p.name)]
+    found = [p for p in folder.iterdir() if re.fullmatch(r"step_[0-9]{8,}", p.name)]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))

@@ -84,15 +84,20 @@ class TrainConfig:
 
 
 def _refuse_nonsense(config: TrainConfig) -> None:
-    config.gpt(), config.lr(0)  # each refuses what makes no sense to it
     for name, value in asdict(config).items():
         if isinstance(value, int | float) and not 0 <= value < math.inf:
             raise ValueError(f"{name} must be 0 or more, not {value}")
-    at_least_1 = ("micro_batch", "batch_tokens", "max_steps")
-    for name in (*at_least_1, "eval_every", "save_every"):
+    at_least_1 = ("micro_batch", "batch_tokens", "max_steps", "keep")
+    for name in (*at_least_1, "eval_every", "eval_batches", "save_every"):
         value = getattr(config, name)
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
+    if config.warmup_steps > config.max_steps:
+        raise ValueError(
+            f"warmup_steps is {config.warmup_steps:,}, more than the "
+            f"{config.max_steps:,} of max_steps: lower warmup_steps as well"
+        )
+    config.gpt(), config.lr(0)  # each refuses what makes no sense to it
 
 
 def _uneven(config: TrainConfig, world_size: int) -> str:

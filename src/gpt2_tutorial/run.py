@@ -67,6 +67,16 @@ def wrap(losses: nn.Module, config: TrainConfig, ranks: Ranks) -> nn.Module:
     )
 
 
+def state_of_run(found: Checkpoint) -> dict[str, Any]:
+    """Read a checkpoint that a `Run` wrote; refuse one of something else."""
+    state = checkpoint.load(found)
+    run = state.get("run")
+    is_run = isinstance(run, dict) and {"config", *SO_FAR} <= run.keys()
+    if not is_run or not {"scaler", "loader", "rng"} <= state.keys():
+        raise ValueError(f"{found.path} holds no run: take an empty folder")
+    return state
+
+
 class Run:
     """One training: the model and all that changes while it goes on."""
 
@@ -178,7 +188,7 @@ class Run:
 
     def resume(self, found: Checkpoint) -> None:
         """Go on where a checkpoint was written."""
-        self.load_state_dict(checkpoint.load(found))
+        self.load_state_dict(state_of_run(found))
 
     def rewind(self) -> None:
         """Forget a step that was broken off: it will be taken again."""

@@ -135,8 +135,8 @@ class ShardLoader:
             theirs = state.get(name)
             if theirs is None or (theirs != mine and name != "position"):
                 raise ValueError(
-                    f"this is no state of this loader: {name} is {theirs} there "
-                    f"and {mine} here"
+                    f"this is no state of this loader: {name} is {theirs!s:.12} "
+                    f"there and {mine!s:.12} here"  # of 64 digits, 12 are enough
                 )
         self.position = state["position"]
 

@@ -85,7 +85,7 @@ def fit(
     asked_to_stop: Callable[[], bool] = lambda: False,
     extra_metrics: Callable[[Run, Callable], dict[str, Any]] = lambda run, poll: {},
     run_class: type[Run] = Run,
-    resume_from: Checkpoint | None = None,
+    find: Callable[[Path], Checkpoint | None] = checkpoint.latest,
 ) -> RunResult:
     """Train until all steps are done or one asks for an end; go on if begun."""
 
@@ -94,7 +94,7 @@ def fit(
             raise StopRequested
 
     folder, run = Path(folder), run_class(model, loader, config, ranks)
-    if (newest := resume_from or checkpoint.latest(folder)) is not None:
+    if (newest := find(folder)) is not None:
         run.resume(newest)
     if run.step < config.max_steps:
         name, _, _, because = run.precision

@@ -470,6 +470,8 @@ CHANGES = {
         [],
         r"\p{No such thing}",
         "a" * 100 + "{99999999999999999999}",
+        *("(?R)", "(?:a|(?R))", "(?0)|.", "x(?R)?|.", "(?:a{9999}){9999}|.", "(?:.{101}){100}|."),
+        *("(?:(?:a{99,}){99,}){9,}", "(?:abc){e<=3}|.", "(?s:.)" + "|a" * 1_000),
     ],
     "more": [1],
 }
@@ -487,6 +489,27 @@ def test_a_hostile_file_is_refused(part, tmp_path):
     if part in content:
         file.write_text(json.dumps(without), encoding="utf-8")
         refused(file)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\(\?R|\p{L}{1,3}+|\x41|(?s:.)",
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+        r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s",  # that of cl100k
+        r"[{}]|(?s:.){1,9}",
+    ],
+)
+def test_a_harmless_pattern_is_saved_and_loaded(pattern, tmp_path):
+    tokenizer = BPETokenizer([], pattern=pattern)
+    tokenizer.save(tmp_path / "t.json")
+    assert same(BPETokenizer.load(tmp_path / "t.json"), tokenizer)
+
+
+def test_what_load_would_refuse_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match=r"the pattern '\(\?R\)' calls itself"):
+        BPETokenizer([], pattern="(?R)").save(tmp_path / "t.json")
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_file_that_is_not_there_is_the_system_s_own_error(tmp_path):

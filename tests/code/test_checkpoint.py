@@ -1,5 +1,6 @@
 """checkpoint: whole or not at all, whatever happens in between."""
 
+import enum
 import errno
 import json
 import math
@@ -13,8 +14,11 @@ import sys
 import textwrap
 import time
 import warnings
+from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,14 +39,23 @@ def state(seed=0):
     return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng}
 
 
+def bits(tensor):
+    row = tensor.new_empty(tensor.numel()).copy_(tensor.reshape(-1))
+    return row.view(torch.uint8).tolist()
+
+
 def same(one, other):
+    """Equal, with all types, and tensors to the bit."""
+    if type(one) is not type(other):
+        return False
     if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
+        alike = (one.dtype, one.shape) == (other.dtype, other.shape)
+        return alike and bits(one) == bits(other)
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[k], other[k]) for k in one)
+        one, other = [*one.items()], [*other.items()]
     if isinstance(one, list | tuple):
-        return type(one) is type(other) and all(map(same, one, other)) and len(one) == len(other)
-    return type(one) is type(other) and (one == other or (one != one and other != other))
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other or (one != one and other != other)
 
 
 def names_in(folder):
@@ -53,26 +66,113 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
     assert same(load(save(tmp_path, 1, state())), dict(state()))
 
 
+class Point(NamedTuple):
+    x: int
+
+
+class Hue(enum.IntEnum):
+    RED = 1
+
+
+class Text(str):
+    __slots__ = ()
+
+
+TABLE = torch.arange(24.0)
+SAVED = [torch.arange(3), torch.tensor(2.5), torch.zeros(0), torch.ones(2, 2) > 0]
+SAVED += [TABLE, TABLE[:5], TABLE[2:9], TABLE[::2], TABLE.view(4, 6), TABLE.view(4, 6).T]
+SAVED += [TABLE.view(torch.int32), TABLE.view(torch.uint8), torch.zeros(1).expand(3)]
+SAVED += [torch.arange(9).to(dtype) for dtype in state_files.NUMBERS]
+SAVED += [torch.tensor([1 + 2j]).conj().imag, torch.tensor([math.nan, -0.0, math.inf])]
+STRANGE = [TABLE.shape, Point(1), Hue.RED, Text("a"), {1, 2}, frozenset(), b"a", 1j, 1 << 2048]
+STRANGE += [-(1 << 9999), "\ud83d", "\ud83d\ude09", Path("x"), range(3), math, object()]
+STRANGE += [np.float64(1.5), np.int64(1), np.bool_(True), np.zeros(2), np.str_("a"), torch.float32]
+STRANGE += [torch.nn.Parameter(torch.ones(2)), torch.eye(2).to_sparse(), torch.tensor([1j])]
+STRANGE += [torch.empty(2, device="meta"), defaultdict(int), Counter("a"), bytearray(2), ...]
+STRANGE += [{(1, 2): 1}, {b"a": 1}, {Hue.RED: 1}, {np.int64(1): 1}, {Text("a"): 1}, {"\ud800": 1}]
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-LEAVES |= st.sampled_from(
-    [torch.arange(3), torch.tensor(2.5), torch.zeros(0), torch.ones(2, 2) > 0]
-)
-TREES = st.recursive(
-    LEAVES,
-    lambda tree: (
-        st.lists(tree, max_size=3)
-        | st.tuples(tree, tree)
-        | st.dictionaries(st.integers() | st.text("ab.'", max_size=3), tree, max_size=3)
-    ),
-    max_leaves=12,
-)
+LEAVES |= st.integers(-(2**2000), 2**2000) | st.sampled_from(SAVED)
+KEYS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
+KEYS |= st.text("ab.'", max_size=3) | st.just("__metadata__")
 
 
-@settings(max_examples=60)
-@given(tree=TREES)
-def test_any_tree_of_tensors_and_numbers_comes_back(tree, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("any")
-    assert same(load(save(folder, 3, {"any": tree}))["any"], tree)
+def trees(leaves):
+    def larger(tree):
+        parts = st.dictionaries(KEYS, tree, max_size=3)
+        return st.lists(tree, max_size=3) | st.tuples(tree, tree) | parts | parts.map(OrderedDict)
+
+    return st.recursive(leaves, larger, max_leaves=12)
+
+
+def strange_leaves():
+    return LEAVES | LEAVES | LEAVES | st.sampled_from(STRANGE)
+
+
+def steady(examples):
+    return settings(max_examples=examples, deadline=None, derandomize=True, database=None)
+
+
+def check_trees(examples, folder):
+    """What is saved comes back equal and of the same types, or is refused in a sentence."""
+    outcomes, number = Counter(), iter(range(10**9))
+
+    @steady(examples)
+    @given(tree=trees(strange_leaves()))
+    def check(tree):
+        place = folder / str(next(number))
+        place.mkdir()
+        try:
+            path = save(place, 3, {"any": tree})
+        except ValueError as error:
+            assert str(error).startswith("a checkpoint cannot hold any"), error
+            assert "\n" not in str(error) and len(str(error)) < 500
+            assert not any(place.iterdir())
+            outcomes["refused"] += 1
+        else:
+            assert same(load(path)["any"], tree)
+            outcomes["saved"] += 1
+
+    check()
+    assert min(outcomes["refused"], outcomes["saved"]) > examples // 10
+
+
+def test_any_tree_comes_back_equal_or_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    check_trees(300, tmp_path)
+
+
+@pytest.mark.soak
+def test_ten_times_as_many_trees_come_back_equal_or_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    check_trees(3_000, tmp_path)
+
+
+@pytest.mark.parametrize("number", range(len(SAVED)))
+def test_each_tensor_comes_back_beside_all_others(tmp_path, number):
+    tree = {"one": SAVED[number], "all": [*SAVED, SAVED[number]]}
+    back = load(save(tmp_path, 1, {"any": tree}))["any"]
+    assert same(back, tree)
+    assert SAVED[number].numel() == 0 or back["one"].data_ptr() == back["all"][-1].data_ptr()
+
+
+@pytest.mark.parametrize("value", [*STRANGE, 10**5000], ids=lambda value: type(value).__name__)
+def test_what_would_come_back_as_something_else_is_refused(tmp_path, value):
+    for tree in (value, [1, (value,)], {"a": {"b": value}}):
+        with pytest.raises(ValueError, match="a checkpoint cannot hold any"):
+            save(tmp_path, 1, {"any": tree})
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_nested_without_end_is_refused(tmp_path):
+    endless = []
+    endless.append({"again": endless})
+    deep = 7
+    for _ in range(100):
+        deep = [deep]
+    assert same(load(save(tmp_path, 1, {"any": deep}))["any"], deep)
+    for tree in (endless, [deep]):
+        with pytest.raises(ValueError, match="nested more than 100 deep"):
+            save(tmp_path, 2, {"any": tree})
 
 
 def test_a_tied_table_is_written_once_and_comes_back_tied(tmp_path):
@@ -153,11 +253,23 @@ def test_a_missing_file_is_named(tmp_path):
         assert latest(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "7", '{"format": 1, "sha256": []}', "ÿ", "\x00"])
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[]", "{}", "7", "ÿ", "\x00", DEEP, '{"a":' * 50_000),
+        '{"format": 1, "step": 1, "sha256": []}',
+        '{"format": 1, "step": [], "sha256": {}}',
+    ],
+)
 def test_a_strange_manifest_is_a_sentence(tmp_path, text):
     path = save(tmp_path, 1, state())
     (path / "manifest.json").write_bytes(text.encode("latin-1"))
-    assert flaw(path) in ("manifest.json is damaged", "state.json is not what was written")
+    assert "manifest.json is damaged, or was not written by" in flaw(path)
+    with pytest.warns(UserWarning, match="is skipped"):
+        assert latest(tmp_path) is None
 
 
 def test_another_format_is_named(tmp_path):
@@ -166,18 +278,61 @@ def test_another_format_is_named(tmp_path):
     assert flaw(path) == "its format is 99, and this code reads 1"
 
 
+def reseal(path, change):
+    """Change what the manifest says, as somebody could who can write there."""
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
-    "described", ["[]", "7", '{"model": {"tensor": "w"}}', '{"a": {"set": []}}']
+    "described",
+    [
+        *("[]", "7", DEEP, '{"a": {}}', '{"a": {"set": []}}', '{"a": {"list": 7}}'),
+        *('{"a": {"dict": [[[], 1]]}}', '{"model": {"tensor": "w"}}'),
+        '{"../a": {"list": [{"tensor": "w"}]}}',
+    ],
 )
 def test_a_forged_state_is_a_sentence(tmp_path, described):
     """Somebody who can write the sums as well gets a sentence, and no code runs."""
     path = save(tmp_path, 1, {"lr": 0.1})
     (path / "state.json").write_text(described)
-    manifest = json.loads((path / "manifest.json").read_text())
-    manifest["sha256"]["state.json"] = files.fingerprint(path / "state.json")
-    (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(CheckpointError, match="was not written by"):
+    seal = files.fingerprint(path / "state.json")
+    reseal(path, lambda manifest: manifest["sha256"].update({"state.json": seal}))
+    with pytest.raises(CheckpointError, match=r"was not written by|does not list"):
         load(path)
+
+
+def test_files_that_the_manifest_does_not_list_are_not_read(tmp_path):
+    path = save(tmp_path, 1, {**state(), "loader": {"position": 7}})
+    (path / "loader.safetensors").write_bytes(b"junk")
+    (path / "notes").mkdir()
+    assert latest(tmp_path).path == path and load(path)["loader"] == {"position": 7}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_file_that_the_manifest_should_list_must_be_listed(tmp_path, name):
+    good, path = save(tmp_path, 1, state()), save(tmp_path, 2, state())
+    reseal(path, lambda manifest: manifest["sha256"].pop(name))
+    with pytest.warns(UserWarning, match=f"its manifest.json does not list {name}"):
+        assert latest(tmp_path).path == good
+
+
+def test_a_copy_under_another_steps_name_is_skipped(tmp_path):
+    good = save(tmp_path, 27, state())
+    shutil.copytree(good, tmp_path / "step_00000099")
+    with pytest.warns(UserWarning, match="99 is skipped: its manifest.json is that of step 27"):
+        assert latest(tmp_path).path == good
+    assert same(load(shutil.copytree(good, tmp_path / "mine")), dict(state()))  # no step's name
+
+
+def test_a_listed_name_leads_nowhere_else(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("x")
+    path = save(tmp_path / "run", 1, {"lr": 1})
+    more = {"../../outside": files.fingerprint(outside)}
+    reseal(path, lambda manifest: manifest["sha256"].update(more))
+    assert "outside cannot be read" in flaw(path)
 
 
 def test_stray_files_and_names_are_no_checkpoints(tmp_path):
@@ -341,8 +496,12 @@ def test_a_full_disk_is_a_sentence(tmp_path):
         (dict(step=1, state={}, keep=0), "not 1 and 0"),
         (dict(step=1, state={"Model": 1}), "lower-case letters, not 'Model'"),
         (dict(step=1, state={"../up": 1}), "not '../up'"),
-        (dict(step=1, state={"a": {1, 2}}), r"cannot hold  = \{1, 2\}"),
-        (dict(step=1, state={"a": {"b": Path("x")}}), "cannot hold b = "),
+        (dict(step=1, state={7: 1}), "lower-case letters, not 7"),
+        (dict(step=1, state=[7]), r"a state is a dictionary of parts, not \[7\]"),
+        (dict(step=1, state=OrderedDict()), "a state is a dictionary of parts, not Ordered"),
+        (dict(step=1, state={"a": {1, 2}}), r"cannot hold a = \{1, 2\}: no set comes back"),
+        (dict(step=1, state={"a": {"b": Path("x")}}), r"cannot hold a.b = PosixPath\('x'\)"),
+        (dict(step=1, state={"a": [1, TABLE.shape]}), r"hold a.1 = torch.Size\(\[24\]\): no Size"),
     ],
 )
 def test_what_cannot_be_saved_is_refused_and_nothing_is_left(tmp_path, arguments, said):

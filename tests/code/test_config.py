@@ -40,7 +40,10 @@ def test_the_large_preset_is_gpt2_xl_with_the_numbers_of_gpt3s_row_of_that_size(
         (dict(max_norm=-1.0), "max_norm must be 0 or more, not -1.0"),
         (dict(max_lr=float("nan")), "nan"),
         (dict(n_head=5), "5 heads cannot share n_embd=16"),
-        (dict(warmup_steps=30), "not 0, 30, 20"),
+        (dict(warmup_steps=30), "warmup_steps is 30, more than the 20 of max_steps: lower w"),
+        (dict(eval_batches=0), "eval_batches must be at least 1, not 0"),
+        (dict(keep=0), "keep must be at least 1, not 0"),
+        (dict(max_steps=0), "max_steps must be at least 1, not 0"),
         (dict(save_every=0), "save_every must be at least 1"),
     ],
 )

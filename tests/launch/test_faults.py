@@ -516,7 +516,7 @@ def test_other_data_than_it_began_with_is_refused(tmp_path):
     written(data, 200, seed=1)
     ended = trained(folder, *words, ranks=1)
     assert ended.codes == [78], ended
-    one_sentence(ended, "data is ")
+    one_sentence(ended, f"{data} is not the data this run began with: take that data")
 
 
 @pytest.mark.slow

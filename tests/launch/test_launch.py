@@ -73,7 +73,7 @@ def test_what_is_asked_of_one_rank_and_of_all_can_be_counted():
     """Each of these calls is a place where processes wait for each other."""
     calls = [node.func.id for node in ast.walk(ast.parse(export.exported()))
              if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]  # fmt: skip
-    assert (calls.count("on_rank_0"), calls.count("on_every_rank")) == (3, 1)
+    assert (calls.count("on_rank_0"), calls.count("on_every_rank")) == (4, 1)
 
 
 def test_a_resume_reads_each_file_of_the_checkpoint_once_to_verify_and_once_to_load(

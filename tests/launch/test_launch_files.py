@@ -537,7 +537,6 @@ def test_slurm_ends_before_the_time_is_up_and_queues_again(prepared, tmp_path, n
     if nodes == 2:
         return
     bad = ["--max-lr", "0.5"]  # another run's settings: once, and not into the queue again
-    (run / "DONE").unlink()
     code, text = machine.start("bash", SLURM, *SMALL.split(), *bad, PORT=free_port()).end()
     assert code == 78 and queue.read_text() == "requeue 7\n", text
 

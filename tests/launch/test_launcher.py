@@ -155,7 +155,7 @@ def test_crashes_that_get_on_are_no_reason_to_give_up(tmp_path):
         "[ $(ls | wc -l) = 3 ] && touch ../DONE\nexit 1\n"
     )
     stub.chmod(0o755)
-    run, path = tmp_path / "run", f"{tmp_path}:{os.environ['PATH']}"
+    run, path = tmp_path / "run", f"{tmp_path}:{ENV['PATH']}"
     run.mkdir()
     code, said = ended(launched(run, PATH=path, RUN=run, TRIES=1))
     assert code == 0 and said.count("CRASH") == 3, said
@@ -171,7 +171,7 @@ def test_gpt2_train_trains_and_goes_on_with_the_same_command(tmp_path, gpt2):
     assert losses(tmp_path) == [1, 2, 3, 4]
     assert gpt2(*words)[0] == 0 and losses(tmp_path) == [1, 2, 3, 4]
     said = gpt2(*words, "--max-lr", "0.1")
-    assert said.code == 78 and "max_lr was 0.002 and is 0.1" in said.err
+    assert said.code == 78 and "--max-lr was 0.002 and is 0.1" in said.err
 
 
 def test_two_runs_in_one_folder_are_a_sentence_and_the_first_is_not_touched(tmp_path, gpt2):

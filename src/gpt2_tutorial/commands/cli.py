@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 import gpt2_tutorial
+from gpt2_tutorial.runs.output import forgive
 from gpt2_tutorial.runs.sentence import sentence
 
 # A word of the command and what it does. Its module has a docstring, which its help
@@ -34,9 +35,7 @@ def main(words: list[str] | None = None) -> int:
     SystemExit: 0
     """
     words = sys.argv[1:] if words is None else words
-    for stream in (sys.stdout, sys.stderr):  # what a console cannot show becomes a ?
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    forgive()
     try:
         try:
             asked = make_parser(words).parse_args(words)

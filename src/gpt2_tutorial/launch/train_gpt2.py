@@ -21,6 +21,7 @@ from gpt2_tutorial.runs.machines import share_newest
 from gpt2_tutorial.runs.models import tokenizer_of_shards
 from gpt2_tutorial.runs.progress import Progress, tell
 from gpt2_tutorial.runs.run_folder import RunFolder
+from gpt2_tutorial.runs.same_run import Asked
 from gpt2_tutorial.runs.signals import Stop
 from gpt2_tutorial.runs.together import on_every_rank, on_rank_0
 from gpt2_tutorial.runs.trackers import TRACKERS, tracker
@@ -95,16 +96,13 @@ def logger(args, config, ranks, folder):
     return log
 
 
-def built(args, ranks, folder, data, newest):
-    """What this rank needs to train; rank 0 also sees to the run's folder."""
+def built(args, ranks, folder, data):
+    """What this rank needs to train."""
     tokenizer = tokenizer_of_shards(data)
     config = configured(args, tokenizer.vocab_size)
     train, val = loaders(data, tokenizer, config, ranks)
     torch.manual_seed(config.seed)
     model = GPT(config.gpt())
-    if ranks.is_first:
-        folder.forget_after(newest.step if newest else -1)
-        folder.check_room(sum(p.numel() for p in model.parameters()), config.keep)
     rest = {"val_loader": val, "log": logger(args, config, ranks, folder)}
     rest["extra_metrics"] = Watch(tokenizer, ranks, items_of(args.hellaswag))
     return tokenizer, config, model, train, rest
@@ -114,10 +112,12 @@ def trained(args, ranks, folder, stop):
     """Build everything, train, and leave the model in Hugging Face's layout."""
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
     data, checkpoints = prepared(args, ranks), args.out / "checkpoints"
-    newest = share_newest(ranks, checkpoints)
-    parts = on_every_rank(ranks, lambda: built(args, ranks, folder, data, newest))
+    parts = on_every_rank(ranks, lambda: built(args, ranks, folder, data))
     tokenizer, config, model, train, rest = parts
-    rest |= {"folder": checkpoints, "ranks": ranks, "resume_from": newest}
+    asked = Asked(config, data, train.data)
+    newest = share_newest(ranks, checkpoints, asked.check_found)
+    on_rank_0(ranks, lambda: folder.ready(asked, newest, model))
+    rest |= {"folder": checkpoints, "ranks": ranks, "find": lambda folder: newest}
     rest |= {"run_class": run_class(config), "asked_to_stop": stop}
     result = fit(model, train, config, **rest)
     if result.state == "done":

@@ -1,17 +1,19 @@
 """How a run ends: each error that can be explained, as a code and a sentence, said once."""
 
-import contextlib
 import errno
+import re
 import sys
 import time
+from dataclasses import fields
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 
 from gpt2_tutorial.checkpoint import CheckpointError
+from gpt2_tutorial.config import TrainConfig
 from gpt2_tutorial.distributed import Ranks
-from gpt2_tutorial.runs import run_folder
+from gpt2_tutorial.runs import output, run_folder
 from gpt2_tutorial.runs.run_folder import RunFolder
 from gpt2_tutorial.runs.sentence import sentence
 from gpt2_tutorial.runs.together import FailedElsewhere
@@ -36,6 +38,9 @@ OF_STATE = {
     "failed": run_folder.NON_FINITE,
 }
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# A setting in a sentence, and not in the name of a file: it is told as it is typed.
+NAMES = "|".join(field.name for field in fields(TrainConfig) if "_" in field.name)
+SETTING = re.compile(rf"(?<![\w/.-])(?:{NAMES})(?![\w/-])")
 GONE = "another process of this run has ended: see what it said, if it could"
 NO_COMPILER = "torch.compile fails here ({}): install a C++ compiler, or take --no-compile"
 
@@ -62,11 +67,11 @@ def of_error(error: Exception) -> Ending:
     """Return the ending that an error means; one that nobody foresaw is raised again.
 
     >>> of_error(ValueError("micro_batch must be at least 1, not 0"))[:2]
-    (78, 'micro_batch must be at least 1, not 0')
+    (78, '--micro-batch must be at least 1, not 0')
     """
     cause = error.__context__  # a system's word that our modules put better
     if isinstance(cause, OSError) and (isinstance(error, ValueError) or cause.errno in DISK):
-        return Ending(run_folder.NO_DISK, str(error))
+        return Ending(run_folder.NO_DISK, _sentence(error))
     for kind, code in CODES.items():
         if isinstance(error, kind):
             return Ending(code, _sentence(error))
@@ -91,13 +96,11 @@ def say(ending: Ending, ranks: Ranks, folder: RunFolder | None) -> None:
     who = "" if ranks.is_first else f" (process {ranks.rank})"
     if folder and ending.code != run_folder.LOST:  # whoever is gone may have said more
         folder.end(ending.code, ending.reason + who, ending.step)
-    with contextlib.suppress(OSError):  # a terminal may be gone as well
-        word = run_folder.WORDS[ending.code]
-        print(f"{word}{who}: {ending.reason}", file=sys.stderr, flush=True)
+    output.say(f"{run_folder.WORDS[ending.code]}{who}: {ending.reason}", sys.stderr)
 
 
 def _sentence(error):
     if isinstance(error, torch.OutOfMemoryError):
         first = str(error).split(". ")[0].rstrip(".")
         return f"{first}: lower --micro-batch, which changes nothing but the memory that is needed"
-    return sentence(error)
+    return SETTING.sub(lambda name: "--" + name[0].replace("_", "-"), sentence(error))

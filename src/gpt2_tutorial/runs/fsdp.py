@@ -28,7 +28,7 @@ from gpt2_tutorial.config import TrainConfig, check_same_run
 from gpt2_tutorial.distributed import Ranks
 from gpt2_tutorial.files import fingerprint, sync
 from gpt2_tutorial.gpt import GPT
-from gpt2_tutorial.run import Loader, Run
+from gpt2_tutorial.run import Loader, Run, state_of_run
 from gpt2_tutorial.step import LossModel
 
 AVERAGES = ("exp_avg", "exp_avg_sq")  # torch's names of AdamW's m and v
@@ -112,7 +112,7 @@ class ShardedRun(Run):
 
     def resume(self, found: Checkpoint) -> None:
         """Read each process's part, whatever number of processes wrote the checkpoint."""
-        state = checkpoint.load(found)
+        state = state_of_run(found)
         check_same_run(state["run"]["config"], asdict(self.config))
         try:
             with quietly_alone():

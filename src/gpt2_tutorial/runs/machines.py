@@ -1,7 +1,7 @@
 """Several machines, each with a disk of its own: the newest checkpoint reaches all of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,12 +17,15 @@ from gpt2_tutorial.runs.together import on_every_rank
 CHUNK = 2**26  # bytes sent at once
 
 
-def share_newest(ranks: Ranks, folder: str | Path) -> Checkpoint | None:
+def share_newest(
+    ranks: Ranks, folder: str | Path, check: Callable[[Checkpoint], None] = lambda found: None
+) -> Checkpoint | None:
     """Send the newest whole checkpoint where it is missing; return it, or None without one.
 
     Rank 0 alone writes checkpoints. Without a disk that all machines share, the others would begin
     at step 0 after a restart. With one, this finds every rank of one mind and does nothing.
-    Raises OSError on every rank when one machine cannot write what it is sent.
+    `check` may refuse it before anything is sent. Raises OSError on every rank when one machine
+    cannot write what it is sent.
 
     >>> share_newest(Ranks(0, 0, 1, torch.device("cpu")), "a/folder/that/does/not/exist") is None
     True
@@ -32,6 +35,7 @@ def share_newest(ranks: Ranks, folder: str | Path) -> Checkpoint | None:
     step = -1 if mine is None else mine.step
     steps = [int(one) for one in from_all_ranks(torch.tensor(step))]
     newest = max(steps)
+    on_every_rank(ranks, lambda: check(mine) if mine and step == newest else None)
     if min(steps) == newest:
         return mine
     sender, final = steps.index(newest), folder / f"step_{newest:08d}"
@@ -51,7 +55,9 @@ def _transfer(source: Path | None, aside: Path | None, sender: int) -> None:
     problem = None
     listed = None
     if source is not None:
-        sizes = {file.name: file.stat().st_size for file in source.iterdir()}
+        manifest = json.loads((source / checkpoint.MANIFEST).read_text(encoding="utf-8"))
+        names = [*manifest["sha256"], checkpoint.MANIFEST]
+        sizes = {name: (source / name).stat().st_size for name in names}
         listed = json.dumps(sizes).encode()
     for name, size in json.loads(_heard(listed, sender)).items():
         for start, data in _pieces(source and source / name, size, sender):

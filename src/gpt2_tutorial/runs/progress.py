@@ -1,6 +1,5 @@
 """What a log is asked most: how much of the machine is used, how long still, for how much."""
 
-import contextlib
 import statistics
 import time
 from collections import deque
@@ -11,6 +10,7 @@ import torch
 from gpt2_tutorial.config import TrainConfig
 from gpt2_tutorial.distributed import Ranks
 from gpt2_tutorial.runs.hardware import MACHINES, peak_of
+from gpt2_tutorial.runs.output import say
 
 
 class Progress:
@@ -68,8 +68,7 @@ def tell(row: dict[str, Any]) -> None:
     >>> tell({"step": 1, "loss": 4.25})
     step      1 · loss 4.2500
     """
-    with contextlib.suppress(OSError):
-        print(line(row), flush=True)
+    say(line(row))
 
 
 def line(row: dict[str, Any]) -> str:

@@ -6,10 +6,16 @@ import json
 import os
 import shutil
 import socket
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
+import torch.nn as nn
+
+from gpt2_tutorial.checkpoint import Checkpoint
 from gpt2_tutorial.files import write_whole
+from gpt2_tutorial.runs.same_run import Asked
+from gpt2_tutorial.runs.sentence import sentence
 
 # What a process ends with. Behind torchrun they are lost, so STATUS says the same.
 DONE, LOST, BAD_DATA, NON_FINITE, NO_DISK, STOPPED, BAD_CONFIG = 0, 1, 65, 70, 74, 75, 78
@@ -40,6 +46,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._lock = self._metrics = None
+        self._asked: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         with _explained(self.path):
@@ -48,14 +55,22 @@ class RunFolder:
             self._metrics = _appended(self.path / METRICS)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, *trace: object) -> None:
+        if isinstance(error, Exception):  # nobody foresaw it: launchers may try again
+            self._say({"state": "failed", "reason": f"{kind.__name__}: {sentence(error)}"})
         for file in (self._metrics, self._lock):  # a kill lets go of the lock as well
             with contextlib.suppress(OSError):  # what a full disk did not take was told before
                 file.close()
 
     def forget_after(self, step: int) -> None:
         """Drop rows of steps that will be taken again, so that none stands there twice."""
-        kept = [row for row in self.rows() if row["step"] <= step]
+        rows, damaged = self._read()
+        kept = [row for row in rows if row["step"] <= step]
+        if damaged:
+            first = ", ".join(map(str, damaged[:5])) + (", …" if len(damaged) > 5 else "")
+            warnings.warn(
+                f"{self.path / METRICS} has damaged lines, which are dropped: {first}", stacklevel=2
+            )
         with _explained(self.path):
             self._metrics.close()
             rows = "".join(json.dumps(row) + "\n" for row in kept)
@@ -69,10 +84,17 @@ class RunFolder:
             self._metrics.flush()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return all rows so far; a last line that a kill cut off is left out."""
-        with contextlib.suppress(FileNotFoundError):
-            return _parsed((self.path / METRICS).read_text(encoding="utf-8"))
-        return []
+        """Return all rows so far; lines that are damaged or cut off are left out."""
+        return self._read()[0]
+
+    def _read(self) -> tuple[list[dict[str, Any]], list[int]]:
+        try:
+            lines = (self.path / METRICS).read_bytes().splitlines()
+        except FileNotFoundError:
+            return [], []
+        rows = [_row(line) for line in lines]
+        damaged = [number for number, row in enumerate(rows, 1) if row is None]
+        return [row for row in rows if row is not None], damaged
 
     def check_room(self, parameters: int, keep: int) -> None:
         """Refuse a disk that will be full before the run has kept what it is to keep."""
@@ -87,6 +109,23 @@ class RunFolder:
                 "or lower --keep"
             )
 
+    def ready(self, asked: Asked, newest: Checkpoint | None, model: nn.Module) -> None:
+        """Note which run goes on from where; refuse a folder that cannot take it."""
+        if began := self.finished():
+            asked.check(began)
+        with _explained(self.path):
+            if began == {}:  # of which run it speaks is not known
+                (self.path / FINISHED).unlink()
+        self._asked = asked.settings()
+        self.forget_after(newest.step if newest else -1)
+        self.check_room(sum(p.numel() for p in model.parameters()), asked.config.keep)
+
+    def finished(self) -> dict[str, Any] | None:
+        """Return the settings of the run that was finished here ({}: not told), or None."""
+        if not (self.path / FINISHED).exists():
+            return None
+        return _dictionary(self.path / FINISHED)
+
     def begin(self) -> None:
         """Say that the run is under way."""
         with _explained(self.path):
@@ -95,35 +134,48 @@ class RunFolder:
 
     def end(self, code: int, reason: str, step: int) -> None:
         """Say how it ended; launchers read this, since torchrun swallows exit codes."""
-        status = {"state": WORDS[code], "code": code, "reason": reason, "step": step}
+        if code == DONE:
+            settings = dict(self._asked)
+            for row in self.rows():  # "auto" was asked for, as a rule, and this was chosen
+                settings |= {"precision": row.get("precision") or settings.get("precision")}
+            with contextlib.suppress(OSError):  # without it a launcher starts the run once more
+                write_whole(self.path / FINISHED, json.dumps(settings))
+        self._say({"state": WORDS[code], "code": code, "reason": reason, "step": step})
+
+    def _say(self, status: dict[str, Any]) -> None:
         status["pid"] = os.getpid()  # so that launchers can tell it from an older word
-        text = json.dumps(status, ensure_ascii=False).encode()
+        text = json.dumps(status, ensure_ascii=False).encode(errors="replace")
         try:
             write_whole(self.path / STATUS, text)
-            if code == DONE:
-                (self.path / FINISHED).touch()
         except OSError:  # a full disk, as a rule: no new file, but the old one has some room
             _write_over(self.path / STATUS, text)
 
     def status(self) -> dict[str, Any]:
         """Return what was said last ({} before the first word)."""
-        try:
-            return json.loads((self.path / STATUS).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
+        return _dictionary(self.path / STATUS)
 
 
-def _parsed(text: str) -> list[dict[str, Any]]:
-    rows = []
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError):
-            rows.append(json.loads(line))
-    return rows
+def _dictionary(file: Path) -> dict[str, Any]:
+    """What a file says, or {} where it is missing or damaged."""
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """A line of the metrics, or None where it is damaged."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and type(row.get("step")) is int else None
 
 
 def _locked(path: Path):
     """Hold the file, or say who does. The system lets go of it when a process dies."""
-    file = path.open("a+", encoding="utf-8")
+    file = path.open("a+", encoding="utf-8", errors="replace")
     try:
         _take(file)
     except OSError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LONGEST = 500  # characters
+
 
 def sentence(problem: BaseException) -> str:
     """Say in one line what went wrong.
@@ -10,5 +12,9 @@ def sentence(problem: BaseException) -> str:
     'a.txt: No such file or directory'
     """
     if isinstance(problem, OSError) and problem.filename and problem.strerror:
-        return f"{problem.filename}: {problem.strerror}"
-    return str(problem).strip().split("\n")[0] or type(problem).__name__
+        text = f"{problem.filename}: {problem.strerror}"
+    else:
+        text = str(problem).strip().split("\n")[0] or type(problem).__name__
+    if len(text) > LONGEST:  # a value from a strange file, as a rule; what to do stands at the end
+        text = f"{text[: LONGEST - 100]} … {text[-100:]}"
+    return text.encode(errors="replace").decode()  # a file's name can be no text

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gpt2_tutorial.runs.output import say
+from gpt2_tutorial.runs.sentence import sentence
+
 TRACKERS = ("tensorboard", "wandb", "trackio")  # the names of their packages, too
 PROJECT, IDENTITY = "gpt2", "tracker_id"
 
@@ -50,7 +53,8 @@ def _optional(name: str, told: Callable[[dict[str, Any]], None]) -> Callable[[di
             told(row)
         except Exception as error:
             if not failed:
-                print(f"{name} failed ({error}): metrics.jsonl goes on without it", file=sys.stderr)
+                why = sentence(error)
+                say(f"{name} failed ({why}): metrics.jsonl goes on without it", sys.stderr)
             failed = True
 
     return tried
@@ -100,8 +104,12 @@ def numbers(row: dict[str, Any]) -> dict[str, float]:
 
 def _identity(folder: Path) -> str:
     """Return the run's name at the tracker: made once, so that a restart goes on there."""
-    file = folder / IDENTITY
-    if not file.exists():
+    file, known = folder / IDENTITY, ""
+    if file.exists():
+        known = file.read_text(encoding="utf-8", errors="replace").strip()
+    if not known or "\ufffd" in known:  # damaged: no tracker would find it again
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{folder.resolve().name}-{uuid.uuid4().hex[:8]}", encoding="utf-8")
-    return file.read_text(encoding="utf-8").strip()
+        name = folder.resolve().name.encode(errors="replace").decode()
+        known = f"{name}-{uuid.uuid4().hex[:8]}"
+        file.write_text(known, encoding="utf-8")
+    return known
