@@ -88,8 +88,8 @@ def _refuse_nonsense(config: TrainConfig) -> None:
     for name, value in asdict(config).items():
         if isinstance(value, int | float) and not 0 <= value < math.inf:
             raise ValueError(f"{name} must be 0 or more, not {value}")
-    at_least_1 = ("micro_batch", "batch_tokens", "max_steps")
-    for name in (*at_least_1, "eval_every", "save_every"):
+    at_least_1 = ("micro_batch", "batch_tokens", "max_steps", "keep")
+    for name in (*at_least_1, "eval_every", "eval_batches", "save_every"):
         value = getattr(config, name)
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")

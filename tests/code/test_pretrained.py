@@ -553,9 +553,11 @@ def test_a_pickle_is_refused_unopened(name, tmp_path):
 
 def test_a_note_that_stands_for_a_large_file_is_refused(tmp_path):
     note = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 548105171\n"
-    saved(tmp_path).write_text(note)
-    with pytest.raises(WeightsError, match=r"model.safetensors is damaged or cut short"):
-        load_gpt2(tmp_path)
+    for name in ("model.safetensors", "config.json"):
+        saved(tmp_path)
+        (tmp_path / name).write_text(note)
+        with pytest.raises(WeightsError, match=rf"{name} is a note of Git LFS .* `git lfs pull`"):
+            load_gpt2(tmp_path)
 
 
 @given(st.floats(0, 1))
