@@ -171,13 +171,13 @@ def open_weights(folder: Path) -> dict[str, Stored]:
                 raise WeightsError(f"{file} holds {name[:80]} for the second time")
             if not _OLD_MASKS.fullmatch(name):
                 weights[name] = Stored(opened.get_slice(key))
-    _check_prefix(weights)
+    _check_prefix(weights, folder / WEIGHTS)
     if HEAD in weights:  # the two are one table, and some programs keep it under this name
         weights.setdefault(TABLE, weights[HEAD])
     return weights
 
 
-def _check_prefix(weights):
+def _check_prefix(weights, file):
     """Refuse names with something before them, as wrappers of a model put it there."""
     if TABLE in weights:
         return
@@ -188,7 +188,7 @@ def _check_prefix(weights):
             prefix = prefix.removesuffix("transformer.")
             all_of_them = all(other.startswith(prefix) for other in names)
             which = "all names begin" if all_of_them else f"{short(name)} begins"
-            raise WeightsError(f"{which} with {short(prefix)}: strip it")
+            raise WeightsError(f"{file}: {which} with {short(prefix)}: strip it")
 
 
 def short(text: str) -> str:

@@ -81,24 +81,32 @@ def tokenizer_files(tokenizer: CharTokenizer | BPETokenizer, block_size: int) ->
     >>> tokenizer_files(CharTokenizer("abba"), 8)
     {'characters.json': '["a", "b"]'}
     """
+    from gpt2_tutorial.bpe import GPT2_PATTERN
     from gpt2_tutorial.bpe_export import spelled_vocabulary, to_hugging_face
     from gpt2_tutorial.bpe_input import end_of_text
     from gpt2_tutorial.text import CharTokenizer
 
     if isinstance(tokenizer, CharTokenizer):
         return {"characters.json": json.dumps(tokenizer.characters, ensure_ascii=False)}
-    vocabulary = spelled_vocabulary(tokenizer)
-    word = list(vocabulary)
-    merges = [f"{word[left]} {word[right]}" for left, right in tokenizer.merges]
+    is_gpt2s = tokenizer.pattern == GPT2_PATTERN
     ids = {i: name for name, i in tokenizer.special_tokens.items()}
     end = ids.pop(end_of_text(tokenizer), None)
-    known = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": block_size}
+    # GPT2Tokenizer of transformers cuts by GPT-2's pattern, whatever tokenizer.json says.
+    kind = "GPT2Tokenizer" if is_gpt2s else "PreTrainedTokenizerFast"
+    known = {"tokenizer_class": kind, "model_max_length": block_size}
     known |= {"add_prefix_space": False, "bos_token": end, "eos_token": end, "unk_token": end}
     if ids:
         known["additional_special_tokens"] = list(ids.values())
-    return {
+    files = {
         "tokenizer.json": to_hugging_face(tokenizer),
         "tokenizer_config.json": json.dumps(known, indent=2),
+    }
+    if not is_gpt2s:
+        return files  # the older two have no place for a pattern
+    vocabulary = spelled_vocabulary(tokenizer)
+    word = list(vocabulary)
+    merges = [f"{word[left]} {word[right]}" for left, right in tokenizer.merges]
+    return files | {
         "vocab.json": json.dumps(vocabulary, ensure_ascii=False),
         "merges.txt": "\n".join(["#version: 0.2", *merges, ""]),
     }

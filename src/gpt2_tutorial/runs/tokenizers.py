@@ -18,7 +18,8 @@ from gpt2_tutorial.bpe_export import spelled_vocabulary
 from gpt2_tutorial.bpe_input import end_of_text, spelled_parts
 from gpt2_tutorial.shard_format import ShardError, read_index, vocabulary_hash
 
-if TYPE_CHECKING:  # it needs torch, and the processes of `gpt2 prepare` do without
+if TYPE_CHECKING:  # they need torch, and the processes of `gpt2 prepare` do without
+    from gpt2_tutorial.config import TrainConfig
     from gpt2_tutorial.text import CharTokenizer
 
 CHARACTERS, BPE = "characters.json", "bpe.json"  # what write_shards leaves beside its shards
@@ -150,18 +151,21 @@ def spare_rows(
     )
 
 
-def check_vocabulary(vocab_size: int, tokenizer: CharTokenizer | BPETokenizer) -> None:
-    """Refuse to train with fewer rows than the data have tokens, or what no file could keep.
+def with_rows_for(tokenizer: CharTokenizer | BPETokenizer, config: TrainConfig) -> TrainConfig:
+    """Refuse settings with fewer rows than the data have tokens, and tokens that no file keeps.
 
-    >>> check_vocabulary(50304, GPT2Tokenizer())
+    >>> from gpt2_tutorial.config import TrainConfig
+    >>> with_rows_for(GPT2Tokenizer(), TrainConfig(vocab_size=50304)).vocab_size
+    50304
     """
-    if vocab_size < tokenizer.vocab_size:
+    if config.vocab_size < tokenizer.vocab_size:
         raise ValueError(
-            f"--vocab-size {vocab_size:,} is less than the {tokenizer.vocab_size:,} tokens of the "
-            "data: leave it out, or take as many or more"
+            f"--vocab-size {config.vocab_size:,} is less than the {tokenizer.vocab_size:,} tokens "
+            "of the data: leave it out, or take as many or more"
         )
     if isinstance(tokenizer, BPETokenizer):
         spelled_vocabulary(tokenizer)  # as it is written beside the model, after the last step
+    return config
 
 
 def _readings(folder: Path) -> dict[str, CharTokenizer | BPETokenizer | Exception]:
