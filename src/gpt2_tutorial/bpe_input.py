@@ -14,7 +14,7 @@ _ALL_TOKENS = 1 << 26  # bytes; a short file could describe tokens without end
 END_OF_TEXT = "<|endoftext|>"
 # What a tokenizer.json may say of its model without cutting a text in another way than we do.
 _PLAIN = {
-    "dropout": (None,),
+    "dropout": (None, 0),
     "continuing_subword_prefix": (None, ""),
     "end_of_word_suffix": (None, ""),
     "fuse_unk": (None, False),
@@ -174,7 +174,8 @@ def hugging_face_parts(
     if content.get("normalizer") is not None:
         raise ValueError("it changes the text with a normalizer, which is not done here")
     for name in ("post_processor", "decoder"):
-        if content.get(name) is not None and _type(content[name]) != "ByteLevel":
+        part = content.get(name)
+        if part is not None and _type(part) != "ByteLevel" and not _adds_nothing(part):
             raise ValueError(f"its {name} is {_type(content[name])}, which is not done here")
     pattern = _pattern_of(content.get("pre_tokenizer"), pattern)
     added = content.get("added_tokens") or []
@@ -229,6 +230,13 @@ def spelled_parts(
 
 def _type(part: Any) -> str:
     return f"{part.get('type')!r:.40}".strip("'") if isinstance(part, dict) else "no object"
+
+
+def _adds_nothing(part: Any) -> bool:
+    """Whether it is a template of the text alone, as transformers writes it."""
+    if _type(part) != "TemplateProcessing" or not isinstance(single := part.get("single"), list):
+        return False
+    return [list(step) for step in single] == [["Sequence"]]
 
 
 def _pattern_of(cut: Any, gpt2: str) -> str:

@@ -159,6 +159,20 @@ def test_every_form_of_a_tokenizer_gives_the_same_tokens(names, special, tmp_pat
     assert same(tokenizer_beside(tmp_path), tokenizer)
 
 
+@pytest.mark.parametrize("special", [[END], ["<|user|>", END]])
+def test_what_transformers_saves_again_is_read(special, tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = own(special=special)
+    theirs = AutoTokenizer.from_pretrained(with_files(tmp_path, tokenizer_files(tokenizer, 8)))
+    theirs.save_pretrained(tmp_path / "again")
+    assert same(tokenizer_beside(tmp_path / "again"), tokenizer)
+    theirs.add_special_tokens({"pad_token": "[PAD]"})
+    theirs.save_pretrained(tmp_path / "padded")
+    found = tokenizer_beside(tmp_path / "padded")
+    assert found.special_tokens == tokenizer.special_tokens | {"[PAD]": 300}
+
+
 def test_line_ends_of_windows_and_a_mark_of_byte_order_change_nothing(tmp_path):
     tokenizer = own()
     files = some(tokenizer, "vocab.json", "merges.txt")
