@@ -11,7 +11,7 @@
     08  attention
     09  attention
     10  block
-    11  gpt, (weight_files), pretrained
+    11  gpt, (weight_files), (weight_checks), pretrained
     12  precision, (simple_input), simple
     13  (generate_input), sampling, cache, generate, int8, (evaluate_input), evaluate
     14  step

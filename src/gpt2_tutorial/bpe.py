@@ -287,9 +287,10 @@ class BPETokenizer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "BPETokenizer":
-        """Read what `save` wrote."""
+        """Read what `save` wrote, or a tokenizer.json that cuts as we do."""
         try:
-            return BPETokenizer(**file_parts(Path(path).read_bytes()))
+            text, letters = Path(path).read_bytes(), bytes_to_unicode()
+            return BPETokenizer(**file_parts(text, letters, GPT2_PATTERN))
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is no tokenizer to load: {error}") from None
 

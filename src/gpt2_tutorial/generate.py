@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -69,6 +68,7 @@ def stream(
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     stop_token: int | None = None,
     lengths: torch.Tensor | None = None,
+    known: int | None = None,
     **knobs: Any,
 ) -> Iterator[torch.Tensor]:
     """Write on from the prompts idx (B, T): at every step one tensor (B,).
@@ -77,8 +77,8 @@ def stream(
     >>> [tuple(new.shape) for new in stream(model, torch.tensor([[1], [2]]), 2)]
     [(2,), (2,)]
     """
-    lengths = check_prompts(model, idx, lengths)
-    check_ends(model, max_new_tokens, stop_token)
+    lengths = check_prompts(model, idx, lengths, known)
+    check_ends(model, max_new_tokens, stop_token, known)
     knobs, generators, store = Knobs(**knobs), None, None
     if knobs.temperature != 0:
         generators = row_generators(generator, len(idx))
@@ -86,7 +86,10 @@ def stream(
         room = min(model.config.block_size, idx.size(1) + max_new_tokens)
         like = model.transformer.wpe.weight
         store = KVCache(model.config, len(idx), like.device, like.dtype, room)
-    draw = partial(draw_next, knobs=knobs, generators=generators)
+
+    def draw(logits, idx):  # no row of a padded table that stands for no token
+        return draw_next(logits[:, :known], idx, knobs, generators)
+
     return _steps(
         model, idx.long(), lengths, max_new_tokens, store, draw, stop_token
     )

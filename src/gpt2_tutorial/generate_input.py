@@ -46,7 +46,9 @@ def check_cached(model: GPT, idx: torch.Tensor, cache: Any) -> None:
         raise ValueError(f"the cache has room for {room} tokens, not {longest}")
 
 
-def check_prompts(model: GPT, idx: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+def check_prompts(
+    model: GPT, idx: torch.Tensor, lengths: torch.Tensor | None, known: int | None = None
+) -> torch.Tensor:
     """Refuse what is no (B, T) of ids; return how many ids of each row count.
 
     >>> model = GPT(GPTConfig(block_size=4, vocab_size=65, n_layer=1, n_embd=24))
@@ -62,6 +64,8 @@ def check_prompts(model: GPT, idx: torch.Tensor, lengths: torch.Tensor | None) -
         raise ValueError(f"the prompt is empty, idx is {tuple(idx.shape)}: give at least one id")
     check_id(model, "id", int(idx.min()))
     check_id(model, "id", int(idx.max()))
+    if known is not None and int(idx.max()) >= known:
+        raise ValueError(f"id {int(idx.max())} is in the prompt, and only {known} tokens are known")
     B, T = idx.shape
     if lengths is None:
         return torch.full((B,), T, device=idx.device)
@@ -70,7 +74,9 @@ def check_prompts(model: GPT, idx: torch.Tensor, lengths: torch.Tensor | None) -
     return lengths
 
 
-def check_ends(model: GPT, max_new_tokens: int, stop_token: int | None) -> None:
+def check_ends(
+    model: GPT, max_new_tokens: int, stop_token: int | None, known: int | None = None
+) -> None:
     """Refuse impossible numbers of tokens, and stop tokens that the model does not have.
 
     >>> model = GPT(GPTConfig(block_size=4, vocab_size=65, n_layer=1, n_embd=24))
@@ -80,6 +86,8 @@ def check_ends(model: GPT, max_new_tokens: int, stop_token: int | None) -> None:
         raise ValueError(f"max_new_tokens must be a whole number from 0, not {max_new_tokens!r}")
     if stop_token is not None:
         check_id(model, "stop_token", stop_token)
+    if known is not None:
+        check_id(model, "the last known token", known - 1)
 
 
 def check_id(model: GPT, name: str, value: int) -> None:

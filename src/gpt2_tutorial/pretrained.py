@@ -11,17 +11,23 @@ import torch
 from safetensors.torch import save_file
 
 from gpt2_tutorial.gpt import GPT, GPTConfig
+from gpt2_tutorial.weight_checks import (
+    check_finite,
+    check_head,
+    check_names,
+    check_range,
+    check_savable,
+    check_sizes,
+    dtype_for,
+    shape_cure,
+    token_entries,
+)
 from gpt2_tutorial.weight_files import (
     CONFIG,
     WEIGHTS,
     WeightsError,
     blaming,
     check_device,
-    check_head,
-    check_range,
-    check_savable,
-    check_sizes,
-    dtype_for,
     model_folder,
     open_weights,
     read_config,
@@ -65,18 +71,13 @@ def check_fit(model: GPT, weights: Mapping[str, Any]) -> None:
         name: conv1d_to_linear(name, p).shape
         for name, p in model.named_parameters()
     }
-    missing = sorted(wanted.keys() - weights.keys())
-    unknown = sorted(weights.keys() - wanted.keys() - {"lm_head.weight"})
-    if missing or unknown:
-        raise WeightsError(
-            f"these are another model's weights: missing {missing[:3]}, "
-            f"unknown {unknown[:3]}"
-        )
+    check_names(wanted.keys(), weights)
     for name, shape in wanted.items():
-        if weights[name].shape != shape:
+        found = weights[name].shape
+        if found != shape:
             raise WeightsError(
-                f"{name} is {tuple(weights[name].shape)} and should be "
-                f"{tuple(shape)}: take the config that belongs to these weights"
+                f"{name} is {tuple(found)} and should be {tuple(shape)}: "
+                f"{shape_cure(found, shape)}"
             )
 
 
@@ -134,13 +135,14 @@ def config_from(content: dict[str, Any]) -> GPTConfig:
     )
 
 
-def config_for(config: GPTConfig, dtype: torch.dtype) -> dict[str, Any]:
+def config_for(
+    config: GPTConfig, dtype: torch.dtype, tokenizer: Any = None
+) -> dict[str, Any]:
     """Say in a config.json what `transformers` must know to build the model.
 
     >>> config_for(GPTConfig(), torch.float32)["n_positions"]
     1024
     """
-    end = 50256 if config.vocab_size > 50256 else None  # GPT-2's end-of-text
     return GPT2_HAS | {
         "architectures": ["GPT2LMHeadModel"],
         "n_positions": config.block_size,
@@ -152,8 +154,7 @@ def config_for(config: GPTConfig, dtype: torch.dtype) -> dict[str, Any]:
         "attn_pdrop": config.dropout,
         "resid_pdrop": config.dropout,
         "tie_word_embeddings": True,
-        "bos_token_id": end,
-        "eos_token_id": end,
+        **token_entries(config, tokenizer),
         "torch_dtype": str(dtype).removeprefix("torch."),
     }
 
@@ -181,6 +182,7 @@ def load_gpt2(
         model.to(dtype_for(weights)).to_empty(device=device)
         model.lm_head.weight = model.transformer.wte.weight  # to_empty parts them
         copy_weights(model, weights)
+        check_finite(model)
     return model.eval()
 
 
@@ -189,10 +191,11 @@ def save_gpt2(
     folder: str | os.PathLike[str],
     *,
     dtype: torch.dtype | None = None,
+    tokenizer: Any = None,
 ) -> None:
     """Write a folder that `load_gpt2` and `transformers` read; see `load_gpt2`.
 
-    float16 as `dtype` halves the file.
+    float16 as `dtype` halves the file; `tokenizer` knows where a text ends.
     """
     check_savable(model, dtype)
     dtype = dtype or model.lm_head.weight.dtype
@@ -203,5 +206,5 @@ def save_gpt2(
         config_file,
     ):
         save_file(weights, weights_file, metadata={"format": "pt"})
-        content = json.dumps(config_for(model.config, dtype), indent=2)
-        config_file.write_text(content, encoding="utf-8")
+        content = config_for(model.config, dtype, tokenizer)
+        config_file.write_text(json.dumps(content, indent=2), encoding="utf-8")

@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from gpt2_tutorial.files import whole_files
-from gpt2_tutorial.gpt import GPT, SIZES, GPTConfig
+from gpt2_tutorial.gpt import SIZES, GPTConfig
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 _INDEX, _SHARD = "model.safetensors.index.json", "model-*-of-*.safetensors"
-_PICKLES = "pytorch_model*.bin"
+_SHARD_NAME = re.compile(r"model-[\w.-]*-of-[\w.-]*\.safetensors", re.ASCII)
+_TOKENIZERS = ["tokenizer*", "vocab*", "merges.txt", "added_tokens.json", "characters.json"]
+_TOKENIZERS += ["bpe.json", "encoder.json", "*.model", "*.tiktoken"]
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
+_LFS = b"version https://git-lfs"  # how a note begins that stands for a large file
 _LONGEST = 1 << 24  # bytes of JSON; a config.json has about a thousand
-_FLOATS = {
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
 _OLD_MASKS = re.compile(r"transformer\.h\.\d+\.attn\.(masked_)?bias")
-_LAYER = re.compile(r"transformer\.h\.(\d+)\.")
+
+
+TABLE, HEAD = "transformer.wte.weight", "lm_head.weight"
 
 
 class WeightsError(ValueError):
@@ -76,7 +77,7 @@ def _from_hub(repo):
             f"{repo} is on the Hugging Face hub: run `pip install huggingface_hub`"
         ) from None
     try:
-        wanted = [CONFIG, WEIGHTS, _INDEX, _SHARD]
+        wanted = [CONFIG, WEIGHTS, _INDEX, _SHARD, *_TOKENIZERS]
         return Path(snapshot_download(repo, allow_patterns=wanted))
     except Exception as error:  # the hub's own kinds, the network's, the disk's
         raise WeightsError(
@@ -87,10 +88,14 @@ def _from_hub(repo):
 
 
 def _read_json(file):
+    text = b""
     try:
         with file.open("rb") as opened:
-            content = json.loads(opened.read(_LONGEST))
+            text = opened.read(_LONGEST)
+        content = json.loads(text)
     except (FileNotFoundError, NotADirectoryError):
+        if pickles := _pickles(file.parent):
+            raise WeightsError(pickles) from None
         raise WeightsError(
             f"{file} is missing: name a folder with {CONFIG} and {WEIGHTS}, one of "
             f"{', '.join(SIZES)}, or owner/name on the Hugging Face hub"
@@ -98,6 +103,8 @@ def _read_json(file):
     except OSError as error:
         raise WeightsError(f"{file} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
+        if text.startswith(_LFS):
+            raise WeightsError(_pointer(file)) from None
         raise WeightsError(f"{file} is no JSON ({error}): fetch it again") from None
     if not isinstance(content, dict):
         raise WeightsError(f"{file} must hold {{…}}, not {str(content)[:40]!r}")
@@ -164,7 +171,34 @@ def open_weights(folder: Path) -> dict[str, Stored]:
                 raise WeightsError(f"{file} holds {name[:80]} for the second time")
             if not _OLD_MASKS.fullmatch(name):
                 weights[name] = Stored(opened.get_slice(key))
+    _check_prefix(weights, folder / WEIGHTS)
+    if HEAD in weights:  # the two are one table, and some programs keep it under this name
+        weights.setdefault(TABLE, weights[HEAD])
     return weights
+
+
+def _check_prefix(weights, file):
+    """Refuse names with something before them, as wrappers of a model put it there."""
+    if TABLE in weights:
+        return
+    names = [name.removeprefix("transformer.") for name in weights]
+    for name in names:
+        if name.endswith(("wte.weight", HEAD)) and name != HEAD:
+            prefix = name.removesuffix("wte.weight").removesuffix(HEAD)
+            prefix = prefix.removesuffix("transformer.")
+            all_of_them = all(other.startswith(prefix) for other in names)
+            which = "all names begin" if all_of_them else f"{short(name)} begins"
+            raise WeightsError(f"{file}: {which} with {short(prefix)}: strip it")
+
+
+def short(text: str) -> str:
+    """Cut a text out of a file so that a sentence can hold it.
+
+    >>> short("a" * 100)[75:], short("\\ud800")
+    ('aaaa…', "'\\\\ud800'")
+    """
+    text = text if len(text) <= 80 else text[:79] + "…"
+    return text if text.isprintable() else repr(text)
 
 
 def _weight_files(folder):
@@ -174,15 +208,31 @@ def _weight_files(folder):
         places = _read_json(index).get("weight_map")
         names = set(map(str, places.values())) if isinstance(places, dict) else []
         for name in names or ["nothing"]:
-            if not fnmatch(name, _SHARD) or Path(name).name != name:
+            if not _SHARD_NAME.fullmatch(name):
                 raise WeightsError(f"{index} names {name[:80]!r} as a file of weights")
         return [folder / name for name in sorted(names)]
-    if any(folder.glob(_PICKLES)):
-        raise WeightsError(
-            f"{folder} keeps its weights as pickles ({_PICKLES}), and those can "
-            f"run any program when opened: ask for the same weights as {WEIGHTS}"
-        )
+    if pickles := _pickles(folder):
+        raise WeightsError(pickles)
     raise WeightsError(f"{folder / WEIGHTS} is missing: put the weights there")
+
+
+def _pickles(folder):
+    """Say that a folder, or a file that was taken for one, holds pickles; else ""."""
+    near = [folder] if folder.is_file() else sorted(folder.glob("*"))
+    for file in near:
+        if any(fnmatch(file.name, pattern) for pattern in _PICKLES):
+            return (
+                f"{folder} keeps its weights as pickles ({short(file.name)}), and those can run "
+                f"any program when opened: ask for the same weights as {WEIGHTS}"
+            )
+    return ""
+
+
+def _pointer(file):
+    return (
+        f"{file} is a note of Git LFS that stands for the file: run `git lfs pull`, or download "
+        "the file itself"
+    )
 
 
 def _open(file):
@@ -191,7 +241,11 @@ def _open(file):
     except FileNotFoundError:
         raise WeightsError(f"{file} is missing: fetch it again") from None
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} is damaged or cut short ({error}): fetch it again") from None
+        with contextlib.suppress(OSError), file.open("rb") as opened:
+            if opened.read(len(_LFS)) == _LFS:
+                raise WeightsError(_pointer(file)) from None
+        why = str(error)[:200]
+        raise WeightsError(f"{file} is damaged or cut short ({why}): fetch it again") from None
 
 
 @contextlib.contextmanager
@@ -206,93 +260,7 @@ def blaming(file: Path) -> Iterator[None]:
     try:
         yield
     except (WeightsError, SafetensorError) as error:
-        raise WeightsError(f"{file}: {error}") from None
-
-
-def check_sizes(config: GPTConfig, weights: Mapping[str, Any]) -> None:
-    """Look before a model is built: a short file can ask for a billion layers.
-
-    >>> from types import SimpleNamespace
-    >>> table = SimpleNamespace(shape=(8, 24))
-    >>> tables = {f"transformer.{name}.weight": table for name in ("wte", "wpe")}
-    >>> check_sizes(GPTConfig(8, 8, n_layer=1, n_embd=24), tables)
-    Traceback (most recent call last):
-    gpt2_tutorial.weight_files.WeightsError: 0 layers, and config.json says 1
-    """
-    width, layers = config.n_embd, set(map(_LAYER.match, weights)) - {None}
-    wanted = {"wte": (config.vocab_size, width), "wpe": (config.block_size, width)}
-    for name, shape in wanted.items():
-        table = weights.get(f"transformer.{name}.weight")
-        found = table.shape if table else "missing"
-        if found != shape:
-            raise WeightsError(f"{name}.weight is {found}, and {CONFIG} says {shape}")
-    found = len({match[1] for match in layers})
-    if found != config.n_layer:
-        raise WeightsError(f"{found} layers, and {CONFIG} says {config.n_layer}")
-
-
-def check_head(weights: Mapping[str, Any]) -> None:
-    """Refuse a model that was trained with two tables.
-
-    >>> check_head({"transformer.wte.weight": torch.ones(65, 24)})
-    """
-    head, table = weights.get("lm_head.weight"), weights["transformer.wte.weight"]
-    if head and not (head.shape == table.shape and torch.equal(head[:], table[:])):
-        raise WeightsError(
-            "lm_head.weight is not wte.weight, and in GPT-2 they are one table: "
-            "this model was trained with two"
-        )
-
-
-def dtype_for(weights: Mapping[str, Stored]) -> torch.dtype:
-    """Return the dtype that a model needs for these weights: float32 or float64.
-
-    >>> from types import SimpleNamespace
-    >>> dtype_for({"a": SimpleNamespace(kind="BF16")})
-    torch.float32
-    """
-    kinds = {weight.kind for weight in weights.values()}
-    if unknown := kinds - _FLOATS.keys():
-        raise WeightsError(
-            f"numbers of kind {', '.join(sorted(unknown))} are none of ours: "
-            "take the weights in float32, float16 or bfloat16"
-        )
-    return torch.float64 if "F64" in kinds else torch.float32
-
-
-def check_savable(model: GPT, dtype: torch.dtype | None) -> None:
-    """Refuse what is no GPT, dtypes that are no floats, and models of two tables.
-
-    >>> check_savable(GPT(GPTConfig(8, 65, n_layer=1, n_embd=24)), torch.float16)
-    """
-    if not isinstance(model, GPT):
-        raise TypeError(
-            f"save_gpt2 writes a GPT, not {type(model).__name__}: hand in the "
-            "model itself, not what was wrapped around it"
-        )
-    if dtype is not None and dtype not in _FLOATS.values():
-        raise ValueError(f"dtype must be float16, bfloat16, 32 or 64, not {dtype!r}")
-    head, table = model.lm_head.weight, model.transformer.wte.weight
-    if head is not table and not torch.equal(head, table):
-        raise WeightsError(
-            "lm_head.weight is not wte.weight, and GPT-2's file holds one table: "
-            "tie them before training with lm_head.weight = transformer.wte.weight"
-        )
-
-
-def check_range(weights: Mapping[str, torch.Tensor], model: GPT) -> None:
-    """Refuse numbers that the dtype of `weights` cannot hold.
-
-    >>> model = GPT(GPTConfig(8, 65, n_layer=1, n_embd=24))
-    >>> check_range({name: p.half() for name, p in model.named_parameters()}, model)
-    """
-    for name, parameter in model.named_parameters():
-        stored = weights.get(name, parameter)  # lm_head.weight may have no own place
-        if stored.isinf().any() and not parameter.isinf().any():
-            raise WeightsError(
-                f"{name} reaches {parameter.abs().max():g}, too much for "
-                f"{stored.dtype}: take bfloat16 or float32"
-            )
+        raise WeightsError(f"{file}: {str(error)[:700]}") from None
 
 
 @contextlib.contextmanager
@@ -310,6 +278,8 @@ def written_whole(folder: Path, *names: str) -> Iterator[list[Path]]:
         folder.mkdir(parents=True, exist_ok=True)
         with whole_files(*(folder / name for name in names)) as asides:
             yield asides
+            for aside in asides:  # safetensors makes its own for nobody but the owner
+                shutil.copymode(asides[-1], aside)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise WeightsError(

@@ -320,6 +320,23 @@ def test_bad_input_is_refused_at_the_call(name):
             call(small(), **arguments)
 
 
+@pytest.mark.parametrize("known", [0, -1, 32, 10**9])
+def test_more_known_tokens_than_rows_are_refused_and_none_at_all(known):
+    with pytest.raises(ValueError, match=rf"the last known token {known - 1} is unknown"):
+        stream(small(), ONE, 2, known=known)
+
+
+def test_only_known_tokens_are_drawn_and_stand_in_the_prompt():
+    rows = ONE.new_zeros(3, 2)
+    for knobs in ({}, {"temperature": 0}, {"top_k": 31}, {"repetition_penalty": 1.5}):
+        steps = stream(small(), rows, 30, known=4, generator=seeded(1), **knobs)
+        assert max(int(new.max()) for new in steps) < 4
+    with pytest.raises(ValueError, match="id 4 is in the prompt, and only 4 tokens are known"):
+        stream(small(), rows + 4, 30, known=4)
+    every = [list(stream(small(), rows, 9, known=k, generator=seeded(1))) for k in (None, 31)]
+    assert torch.equal(torch.stack(every[0]), torch.stack(every[1]))
+
+
 def test_an_unknown_knob_is_refused_by_name():
     with pytest.raises(TypeError, match="topk"):
         stream(small(), ONE, 2, topk=3)

@@ -329,7 +329,17 @@ def half_of_it(weights):
         weights[name] = weights[name].to(torch.bfloat16).float()
 
 
+def under_the_heads_name(weights):
+    weights["lm_head.weight"] = weights.pop("transformer.wte.weight")
+
+
+def bare_under_the_heads_name(weights):
+    under_the_heads_name(weights)
+    without_prefix(weights)
+
+
 OLD = (without_prefix, with_masks, with_byte_masks, as_released, with_the_head)
+OLD += (under_the_heads_name, bare_under_the_heads_name)
 
 
 @pytest.mark.parametrize("change", OLD, ids=lambda change: change.__name__)
@@ -409,6 +419,37 @@ def other_head(weights):
     weights["lm_head.weight"][3, 3] += 1
 
 
+def prefixed(prefix):
+    def change(weights):
+        for name in list(weights):
+            weights[prefix + name.removeprefix("transformer.")] = weights.pop(name)
+
+    return change
+
+
+def inner_prefix(weights):
+    prefixed("model.")(weights)
+    weights["lm_head.weight"] = weights["model.wte.weight"].clone()
+
+
+def as_linear(weights):
+    for name in weights:
+        weights[name] = pretrained.conv1d_to_linear(name, weights[name]).contiguous()
+
+
+def infinite(weights):
+    weights["transformer.h.1.mlp.c_fc.weight"][3, 5] = -torch.inf
+
+
+def broken_table(weights):
+    weights["transformer.wte.weight"][64, 0] = torch.nan
+
+
+def strange_layers(weights):
+    for name in [name for name in weights if ".h." in name]:
+        weights[name.replace(".attn", ".at")] = weights.pop(name)
+
+
 LN, FC = "transformer.ln_f.weight", "transformer.h.1.mlp.c_fc.weight"
 BAD_WEIGHTS = {
     "missing": (drop(LN), rf"missing \['{LN}'\], unknown \[\]"),
@@ -431,6 +472,20 @@ BAD_WEIGHTS = {
     ),
     "an untied head": (other_head, "this model was trained with two"),
     "a head of another shape": (put("lm_head.weight", torch.zeros(65)), "trained with two"),
+    "wrapped by torch.compile": (prefixed("_orig_mod."), "all names begin with _orig_mod.: strip"),
+    "wrapped by DDP": (prefixed("module.transformer."), r"begin with module\.: strip it"),
+    "wrapped twice": (prefixed("_orig_mod.module."), "all names begin with _orig_mod.module.: str"),
+    "wrapped by peft": (prefixed("base_model.model."), "all names begin with base_model.model.: s"),
+    "wrapped in part": (inner_prefix, r"model\.wte\.weight begins with model\.: strip it"),
+    "all as nn.Linear": (
+        as_linear,
+        r"c_attn.weight is \(72, 24\) and should be \(24, 72\): it lies a",
+    ),
+    "nan": (put(LN, torch.full((24,), torch.nan)), rf"{LN} holds nan in 24 of its 24 numbers"),
+    "inf": (infinite, "mlp.c_fc.weight holds -inf in 1 of its 2,304 numbers"),
+    "nan in the table": (broken_table, r"wte.weight holds nan in 1 of its"),
+    "a very long name": (put("a" * 100_000, torch.zeros(2)), "unknown"),
+    "many strange layers": (strange_layers, r"missing \["),
     "bytes": (put(LN, torch.zeros(24, dtype=torch.int8)), "numbers of kind I8 are none of ours"),
 }
 
@@ -439,7 +494,61 @@ BAD_WEIGHTS = {
 def test_weights_that_do_not_fit_are_refused(change, words, tmp_path):
     with pytest.raises(WeightsError, match=words) as refusal:
         load_gpt2(rewritten(tmp_path, change))
-    assert "model.safetensors" in str(refusal.value) and "\n" not in str(refusal.value)
+    assert "model.safetensors" in str(refusal.value)
+    assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 1000
+
+
+def test_names_are_compared_before_a_model_is_built(tmp_path, monkeypatch):
+    """A header of 5,000 strange layers cost 21 s: a model of as many was built to compare."""
+    save_gpt2(ours(), tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(content | {"n_layer": 500}))
+    weights = {f"h.{i}.{'a' * (i % 9)}b": torch.zeros(1) for i in range(500)}
+    weights |= {"wte.weight": torch.zeros(65, 24), "wpe.weight": torch.zeros(8, 24)}
+    save_file(weights, tmp_path / "model.safetensors")
+    built = []
+    monkeypatch.setattr(pretrained, "GPT", lambda config: built.append(config) or GPT(config))
+    with pytest.raises(WeightsError, match=r"missing \['transformer.h.0.attn.c_attn.bias', "):
+        load_gpt2(tmp_path)
+    assert built == []
+
+
+@pytest.mark.parametrize(
+    "name", ["model-\ud800-of-1.safetensors", "model-\0-of-2.safetensors", "model-" + "9" * 10**5]
+)
+def test_names_of_files_that_no_disk_can_hold_are_the_modules_own_error(name, tmp_path):
+    saved(tmp_path).unlink()
+    index = json.dumps({"weight_map": {"a": name}})
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(WeightsError, match=r"index.json names ") as refusal:
+        load_gpt2(tmp_path)
+    assert len(str(refusal.value)) < 1000 and str(refusal.value).encode()
+
+
+@pytest.mark.parametrize("name", ["ckpt.pt", "last.ckpt", "model.pth"])
+@pytest.mark.parametrize("config", [True, False])
+def test_a_checkpoint_of_another_program_alone_is_told_so(name, config, tmp_path):
+    saved(tmp_path).unlink()
+    if not config:
+        (tmp_path / "config.json").unlink()
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(WeightsError, match=rf"pickles \({name}\), and those can run any program"):
+        load_gpt2(tmp_path)
+    if not config:
+        with pytest.raises(WeightsError, match=rf"pickles \({name}\)"):
+            load_gpt2(tmp_path / name)  # the file itself
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of Unix")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_files_are_as_open_as_the_user_wants_new_files(mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        save_gpt2(ours(), tmp_path)
+    finally:
+        os.umask(before)
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 # --- refused: config
@@ -553,9 +662,11 @@ def test_a_pickle_is_refused_unopened(name, tmp_path):
 
 def test_a_note_that_stands_for_a_large_file_is_refused(tmp_path):
     note = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 548105171\n"
-    saved(tmp_path).write_text(note)
-    with pytest.raises(WeightsError, match=r"model.safetensors is damaged or cut short"):
-        load_gpt2(tmp_path)
+    for name in ("model.safetensors", "config.json"):
+        saved(tmp_path)
+        (tmp_path / name).write_text(note)
+        with pytest.raises(WeightsError, match=rf"{name} is a note of Git LFS .* `git lfs pull`"):
+            load_gpt2(tmp_path)
 
 
 @given(st.floats(0, 1))

@@ -357,7 +357,7 @@ def test_every_knob_reaches_generate(gpt2, letters, monkeypatch):
     assert len(seen.pop("generator")) == 2
     assert seen == dict(
         n=4, shape=(2, 3), temperature=0.5, top_k=7, top_p=0.9, min_p=0.1,
-        repetition_penalty=1.3, cache=False, stop_token=None,
+        repetition_penalty=1.3, cache=False, stop_token=None, known=len(ALPHABET),
     )  # fmt: skip
 
 
@@ -604,18 +604,22 @@ def test_items_that_are_none(gpt2, letters, tmp_path, data, part):
     refused(gpt2("evaluate", "--model", letters, "--items", file), 1, part)
 
 
-def test_what_is_no_number_is_null_in_json(gpt2, letters, text, tmp_path):
+def test_a_model_that_answers_with_nan_is_no_judgement(gpt2, letters, text, items, monkeypatch):
     model = load_gpt2(letters)
     with torch.no_grad():
-        model.transformer.ln_f.weight.fill_(math.nan)
-    folder = tmp_path / "broken"
-    save = pytest.MonkeyPatch()
-    save.setattr(models, "load_gpt2", lambda *asked: model)
-    try:
-        found = judged(gpt2, "--model", letters, "--text", text)
-    finally:
-        save.undo()
-    assert found["perplexity"] is None and not folder.exists()
+        model.transformer.ln_f.weight.fill_(math.nan)  # as if the device computed it
+    monkeypatch.setattr(models, "load_gpt2", lambda *asked: model)
+    for what in (["--text", text], ["--text", text, "--json"], ["--items", items]):
+        refused(gpt2("evaluate", "--model", letters, *what), 1, "the model answers with nan")
+
+
+def test_a_perplexity_beyond_all_numbers_is_null_in_json(gpt2, letters, text, monkeypatch):
+    model = load_gpt2(letters)
+    with torch.no_grad():
+        model.transformer.ln_f.weight.mul_(1e6)
+    monkeypatch.setattr(models, "load_gpt2", lambda *asked: model)
+    found = judged(gpt2, "--model", letters, "--text", text)
+    assert found["perplexity"] is None and found["bits_per_byte"] > 1000
 
 
 # --- export

@@ -216,18 +216,23 @@ def test_a_file_of_gigabytes_is_refused_unread(tmp_path, gpt2, monkeypatch):
     assert code == 1 and "bytes" in err
 
 
-ODD = ["NaN", "Infinity", "-Infinity", "null", "1e999", "1" + "0" * 400, '"4.2"', "[]", "true"]
+ODD = ["NaN", "Infinity", "-Infinity", "null", "1e999", "1" + "0" * 400]
+TEXTS = ['"4.2"', '"nan"', "[]", "[4.2]", "{}", "true"]
 
 
-@pytest.mark.parametrize("number", ODD)
+@pytest.mark.parametrize("number", ODD + TEXTS)
 def test_numbers_that_are_none_are_named_and_never_a_traceback(number, tmp_path, gpt2):
     good = "".join(json.dumps(row) + "\n" for row in rows_of(LOG["correct"][0]))
     for name in ("loss", "norm", "val", "lr", "tokens", "apart"):
         (tmp_path / "m.jsonl").write_text(good + f'{{"step": 301, "{name}": {number}}}\n')
         code, out, err = gpt2(tmp_path / "m.jsonl", "--json")
         assert (code, err) == (0, "")
-        if name in ("loss", "norm", "val") and number != "true":
-            assert "fp16" in json.loads(out)["causes"][0]["name"]
+        first = next(iter(json.loads(out)["causes"]), {"name": "", "because": ""})
+        if number in TEXTS:
+            assert first["name"] == "a value is no number in the file" and "fp16" not in out
+            assert f"{name} is {json.loads(number)!r} at step 301" in first["because"]
+        elif name in ("loss", "norm", "val"):
+            assert "fp16" in first["name"]
 
 
 def test_any_columns_at_all_never_raise():

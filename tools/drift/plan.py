@@ -17,7 +17,7 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "08": ("multi_head", ("attention",)),
     "09": ("flash_attention", ("attention",)),
     "10": ("gpt2_block", ("block",)),
-    "11": ("gpt2", ("gpt", "weight_files", "pretrained")),
+    "11": ("gpt2", ("gpt", "weight_files", "weight_checks", "pretrained")),
     "12": ("simple_gpt", ("precision", "simple_input", "simple")),
     "13": (
         "generate_and_judge",
@@ -34,6 +34,7 @@ BACK_ROOMS: dict[str, str] = {
     "bpe_stream": "encodes texts that come in chunks, for the shards of chapter 15",
     "files": "keeps files whole; chapter 15 shows how",
     "weight_files": "finds the files of a model, refuses damaged ones and pickles",
+    "weight_checks": "refuses weights of another model, and numbers that are none",
     "simple_input": "refuses texts that cannot be trained on, and a loss that is no number",
     "generate_input": "refuses prompts, ids and logits that nobody can write from",
     "shard_format": "reads the files of chapter 15 and refuses damaged ones; it reads one by hand",

@@ -49,9 +49,14 @@ class Metrics:
 
     def __init__(self, rows: list[dict[str, Any]]):
         found: dict[str, dict[int, float]] = {name: {} for name in self.NAMES}
+        self.written_otherwise = ""  # the first text, list or truth where a number belongs
         for row in rows:  # a step that was taken again counts as it came out the last time
-            for name in self.NAMES & row.keys():
-                found[name][row["step"]] = as_float(row[name])
+            for name in sorted(self.NAMES & row.keys()):
+                value = row[name]
+                if value is None or type(value) in (int, float):
+                    found[name][row["step"]] = as_float(value)
+                elif not self.written_otherwise:
+                    self.written_otherwise = f"{name} is {value!r:.40} at step {row['step']:,}"
         for name, column in found.items():
             setattr(self, name, sorted(column.items()))
         self.steps = max(row["step"] for row in rows)
@@ -180,6 +185,20 @@ class Reference:
         normal = [dict(zip(run["looks"]["step"], run["looks"]["val"], strict=True))
                   for run in self.runs]  # fmt: skip
         return fmean(steps[s] - fmean(run[s] for run in normal) for s in common[-3:])
+
+
+def no_number_in_the_file(m: Metrics, ref: Reference) -> list[Cause]:
+    """A program wrote a text where a number belongs: the run itself may be well."""
+    if not m.written_otherwise:
+        return []
+    return [
+        Cause(
+            "a value is no number in the file",
+            m.written_otherwise + ", and what is no number is left out here",
+            'write it as {"step": 1, "loss": 4.2} is written, without quotation marks',
+            0.99,
+        )
+    ]
 
 
 def no_number(m: Metrics, ref: Reference) -> list[Cause]:
@@ -409,6 +428,7 @@ def behind(m: Metrics, ref: Reference) -> list[Cause]:
 
 
 LOOKS: tuple[Callable[[Metrics, Reference], list[Cause]], ...] = (
+    no_number_in_the_file,
     no_number,
     ranks_apart,
     bold_start,

@@ -12,7 +12,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt2_tutorial.commands.options import add_device, add_json, add_model, as_json, whole
+from gpt2_tutorial.commands.options import (
+    add_device,
+    add_json,
+    add_model,
+    as_json,
+    opened,
+    whole,
+)
 
 if TYPE_CHECKING:
     from gpt2_tutorial.bpe import BPETokenizer
@@ -76,16 +83,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> None:
     """Print the numbers."""
-    from gpt2_tutorial.runs.models import open_model
-
     if asked.text is not None:
         text = _read(asked.text)[: asked.limit]
         if not text:
             raise ValueError(f"{asked.text} is empty: there is nothing to judge")
-        found = judge_text(*open_model(asked.model, asked.device), text, asked.stride)
+        found = judge_text(*opened(asked, asked.device), text, asked.stride, asked.text)
     else:
         items = _items(asked)
-        found = judge_items(*open_model(asked.model, asked.device), items, asked.per)
+        found = judge_items(*opened(asked, asked.device), items, asked.per)
     if asked.json:
         print(as_json({"model": asked.model} | found))
     else:
@@ -114,13 +119,21 @@ def _items(asked: argparse.Namespace) -> list:
 
 
 def judge_text(
-    model: GPT, tokenizer: CharTokenizer | BPETokenizer, text: str, stride: int | None
+    model: GPT,
+    tokenizer: CharTokenizer | BPETokenizer,
+    text: str,
+    stride: int | None,
+    name: str = "the text",
 ) -> dict:
     """Return what the functions of chapter 13 say about a text, after a single reading."""
     from gpt2_tutorial.evaluate import text_losses
+    from gpt2_tutorial.runs.models import encoded
 
-    start, ids = tokenizer.encode("\n"), tokenizer.encode(text)
+    start, ids = tokenizer.encode("\n"), encoded(tokenizer, text, name)
     losses = text_losses(model, start + ids, stride=stride)[len(start) - 1 :].double()
+    if not losses.isfinite().all():
+        odd = losses[~losses.isfinite()][0].item()
+        raise ValueError(f"the model answers with {odd}: check its weights, or where it computes")
     found = {"tokens": len(ids), "bytes": len(text.encode())}
     found |= {"nats_per_token": losses.mean().item(), "perplexity": losses.mean().exp().item()}
     return found | {"bits_per_byte": losses.sum().item() / math.log(2) / found["bytes"]}

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2_tutorial.commands.options import add_model
+from gpt2_tutorial.commands.options import add_model, opened
 
 if TYPE_CHECKING:
     from gpt2_tutorial.bpe import BPETokenizer
@@ -44,12 +44,10 @@ def run(asked: argparse.Namespace) -> None:
     """Write the folder and say what is in it."""
     import torch
 
-    from gpt2_tutorial.runs.models import open_model
-
     folder = Path(asked.to)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there already and not empty: name a new folder")
-    model, tokenizer = open_model(asked.model, "cpu")
+    model, tokenizer = opened(asked, "cpu")
     write_model(model, tokenizer, folder, dtype=getattr(torch, asked.dtype))
     for file in sorted(folder.iterdir()):
         print(f"{file.stat().st_size:>13,} bytes  {file}")
@@ -70,8 +68,9 @@ def write_model(
     """
     from gpt2_tutorial.pretrained import save_gpt2
 
-    save_gpt2(model, folder, **how)
-    for name, text in tokenizer_files(tokenizer, model.config.block_size).items():
+    files = tokenizer_files(tokenizer, model.config.block_size)
+    save_gpt2(model, folder, tokenizer=tokenizer, **how)
+    for name, text in files.items():
         (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -82,20 +81,32 @@ def tokenizer_files(tokenizer: CharTokenizer | BPETokenizer, block_size: int) ->
     >>> tokenizer_files(CharTokenizer("abba"), 8)
     {'characters.json': '["a", "b"]'}
     """
+    from gpt2_tutorial.bpe import GPT2_PATTERN
     from gpt2_tutorial.bpe_export import spelled_vocabulary, to_hugging_face
+    from gpt2_tutorial.bpe_input import end_of_text
     from gpt2_tutorial.text import CharTokenizer
 
     if isinstance(tokenizer, CharTokenizer):
         return {"characters.json": json.dumps(tokenizer.characters, ensure_ascii=False)}
+    is_gpt2s = tokenizer.pattern == GPT2_PATTERN
+    ids = {i: name for name, i in tokenizer.special_tokens.items()}
+    end = ids.pop(end_of_text(tokenizer), None)
+    # GPT2Tokenizer of transformers cuts by GPT-2's pattern, whatever tokenizer.json says.
+    kind = "GPT2Tokenizer" if is_gpt2s else "PreTrainedTokenizerFast"
+    known = {"tokenizer_class": kind, "model_max_length": block_size}
+    known |= {"add_prefix_space": False, "bos_token": end, "eos_token": end, "unk_token": end}
+    if ids:
+        known["additional_special_tokens"] = list(ids.values())
+    files = {
+        "tokenizer.json": to_hugging_face(tokenizer),
+        "tokenizer_config.json": json.dumps(known, indent=2),
+    }
+    if not is_gpt2s:
+        return files  # the older two have no place for a pattern
     vocabulary = spelled_vocabulary(tokenizer)
     word = list(vocabulary)
     merges = [f"{word[left]} {word[right]}" for left, right in tokenizer.merges]
-    (end,) = tokenizer.special_tokens
-    known = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": block_size}
-    known |= {"add_prefix_space": False, "bos_token": end, "eos_token": end, "unk_token": end}
-    return {
-        "tokenizer.json": to_hugging_face(tokenizer),
-        "tokenizer_config.json": json.dumps(known, indent=2),
+    return files | {
         "vocab.json": json.dumps(vocabulary, ensure_ascii=False),
         "merges.txt": "\n".join(["#version: 0.2", *merges, ""]),
     }

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from gpt2_tutorial.bpe import BPETokenizer
+    from gpt2_tutorial.gpt import GPT
+    from gpt2_tutorial.text import CharTokenizer
+
+    Tokenizer: TypeAlias = CharTokenizer | BPETokenizer
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +28,25 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="NAME_OR_FOLDER",
         help="a folder with config.json and model.safetensors, or one of gpt2, gpt2-medium, "
-        "gpt2-large, gpt2-xl, simple-gpt, or owner/name on the Hugging Face hub; in a folder with "
-        "characters.json the tokens are characters, else they are GPT-2's (required)",
+        "gpt2-large, gpt2-xl, simple-gpt, or owner/name on the Hugging Face hub; its tokens are "
+        "those of characters.json, bpe.json, tokenizer.json, or vocab.json with merges.txt in that "
+        "folder, and GPT-2's where none of them is there (required)",
     )  # fmt: skip
+
+
+def opened(asked: argparse.Namespace, device: str | None) -> tuple[GPT, Tokenizer]:
+    """Open the model that was asked for, and tell on standard error if its table is padded.
+
+    >>> model, tokenizer = opened(argparse.Namespace(model="simple-gpt", command="sample"), "cpu")
+    >>> tokenizer.vocab_size
+    65
+    """
+    from gpt2_tutorial.runs.models import open_model, spare_rows_note
+
+    model, tokenizer = open_model(asked.model, device)
+    if note := spare_rows_note(model, tokenizer):
+        print(f"gpt2 {asked.command}: note: {asked.model} has {note}", file=sys.stderr)
+    return model, tokenizer
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,15 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from gpt2_tutorial.commands.options import add_device, add_json, add_model, as_json, real, whole
+from gpt2_tutorial.commands.options import (
+    add_device,
+    add_json,
+    add_model,
+    as_json,
+    opened,
+    real,
+    whole,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -127,13 +135,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(asked: argparse.Namespace) -> None:
     """Write the samples."""
     from gpt2_tutorial.int8 import quantize_int8
-    from gpt2_tutorial.runs.models import open_model, start_of
+    from gpt2_tutorial.runs.models import encoded
+    from gpt2_tutorial.runs.tokenizers import start_of
 
     prompt = _prompt(asked)
-    model, tokenizer = open_model(asked.model, asked.device)
+    model, tokenizer = opened(asked, asked.device)
     if asked.int8:
         model = quantize_int8(model)
-    ids = tokenizer.encode(prompt) or start_of(tokenizer)
+    ids = encoded(tokenizer, prompt, "the prompt") or start_of(tokenizer)
     sampler = Sampler(model, tokenizer, ids, asked)
     one_by_one = asked.samples == 1 if asked.stream is None else asked.stream
     if asked.json:
@@ -175,11 +184,11 @@ class Sampler:
     ):
         import torch
 
+        from gpt2_tutorial.bpe_input import end_of_text
         from gpt2_tutorial.sampling import row_generators
 
         self.model, self.tokenizer, self.asked = model, tokenizer, asked
-        special = getattr(tokenizer, "special_tokens", {})
-        self.end = next(iter(special.values()), None)
+        self.end = end_of_text(tokenizer)
         self.ids = torch.tensor([ids], device=model.transformer.wpe.weight.device)
         self.seed = random.SystemRandom().randrange(2**32) if asked.seed is None else asked.seed
         every = torch.Generator().manual_seed(self.seed)
@@ -197,6 +206,7 @@ class Sampler:
             cache=self.asked.cache,
             generator=[self.own[i] for i in which],
             stop_token=self.end,
+            known=self.tokenizer.vocab_size,
             **knobs,
         )
 

@@ -18,12 +18,12 @@ from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.runs import ending
 from gpt2_tutorial.runs.fsdp import run_class, whole
 from gpt2_tutorial.runs.machines import share_newest
-from gpt2_tutorial.runs.models import tokenizer_of_shards
 from gpt2_tutorial.runs.progress import Progress, tell
 from gpt2_tutorial.runs.run_folder import RunFolder
 from gpt2_tutorial.runs.same_run import Asked
 from gpt2_tutorial.runs.signals import Stop
 from gpt2_tutorial.runs.together import on_every_rank, on_rank_0
+from gpt2_tutorial.runs.tokenizers import tokenizer_of_shards, with_rows_for
 from gpt2_tutorial.runs.trackers import TRACKERS, tracker
 from gpt2_tutorial.runs.watch import Watch, items_of
 from gpt2_tutorial.shards import ShardLoader, write_shards
@@ -99,7 +99,7 @@ def logger(args, config, ranks, folder):
 def built(args, ranks, folder, data):
     """What this rank needs to train."""
     tokenizer = tokenizer_of_shards(data)
-    config = configured(args, tokenizer.vocab_size)
+    config = with_rows_for(tokenizer, configured(args, tokenizer.vocab_size))
     train, val = loaders(data, tokenizer, config, ranks)
     torch.manual_seed(config.seed)
     model = GPT(config.gpt())

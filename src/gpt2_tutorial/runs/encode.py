@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
+from gpt2_tutorial.bpe import GPT2Tokenizer
 from gpt2_tutorial.bpe_export import to_tiktoken
 
 END_OF_TEXT = "\x03"  # what ends a text in ASCII, for tokenizers of characters
@@ -35,7 +35,9 @@ def load_tokenizer(kind: str, value: str = "") -> Any:
     if kind == "gpt2":
         return GPT2Tokenizer()
     if kind == "file":
-        return BPETokenizer.load(value)
+        from gpt2_tutorial.runs.tokenizers import tokenizer_file
+
+        return tokenizer_file(value)
     from gpt2_tutorial.text import CharTokenizer  # here, since it needs torch
 
     return CharTokenizer(value)

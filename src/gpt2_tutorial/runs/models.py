@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from gpt2_tutorial import assets
@@ -11,10 +10,16 @@ from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.precision import default_device
 from gpt2_tutorial.pretrained import load_gpt2
-from gpt2_tutorial.shard_format import ShardError, read_index, vocabulary_hash
+from gpt2_tutorial.runs.tokenizers import (  # noqa: F401  some are wanted here as well
+    spare_rows,
+    start_of,
+    tokenizer_beside,
+    tokenizer_of_shards,
+)
 from gpt2_tutorial.text import CharTokenizer
+from gpt2_tutorial.weight_checks import TOKENS
+from gpt2_tutorial.weight_files import CONFIG, model_folder
 
-CHARACTERS, BPE = "characters.json", "bpe.json"  # what write_shards leaves beside its shards
 OURS = "simple-gpt"  # the model of chapter 12, which comes with the package
 
 
@@ -28,103 +33,63 @@ def open_model(
     >>> from gpt2_tutorial.pretrained import save_gpt2
     >>> folder = tempfile.mkdtemp()
     >>> save_gpt2(GPT(GPTConfig(8, 2, 1, 1, 12)), folder)
-    >>> _ = Path(folder, CHARACTERS).write_text('["a", "b"]')
+    >>> _ = Path(folder, "characters.json").write_text('["a", "b"]')
     >>> open_model(folder, "cpu")[1].decode([1, 0])
     'ba'
     """
     if name_or_folder == OURS and not Path(OURS).exists():
         name_or_folder = str(assets.model_folder(OURS))
-    model = load_gpt2(name_or_folder, device or default_device())
-    tokenizer = tokenizer_of(name_or_folder)
-    known, size = tokenizer.vocab_size, model.config.vocab_size
-    if known != size:
-        kind = "characters" if isinstance(tokenizer, CharTokenizer) else "tokens of GPT-2"
-        raise ValueError(
-            f"{name_or_folder} has {size:,} tokens, and there are {known:,} {kind}: put the "
-            f"{CHARACTERS} that belongs to it beside its weights"
-        )
+    folder = model_folder(name_or_folder)
+    model = load_gpt2(folder, device or default_device())
+    tokenizer = tokenizer_beside(folder) or GPT2Tokenizer()
+    tokens = json.loads((folder / CONFIG).read_bytes()).get(TOKENS)
+    spare_rows(model.config.vocab_size, tokenizer, name_or_folder, tokens)
     return model, tokenizer
 
 
-def tokenizer_of(name_or_folder: str) -> CharTokenizer | BPETokenizer:
-    """Characters where a folder lists them, else GPT-2's tokens.
+def spare_rows_note(model: GPT, tokenizer: CharTokenizer | BPETokenizer) -> str:
+    """Say in a sentence that a model has rows which stand for no token; "" if it has none.
 
-    >>> tokenizer_of("gpt2").vocab_size
-    50257
+    >>> from gpt2_tutorial.gpt import GPTConfig
+    >>> spare_rows_note(GPT(GPTConfig(8, 4, 1, 1, 12)), CharTokenizer("abc"))
+    '1 row more than its tokenizer has tokens: padded or with added tokens, and never drawn'
     """
-    file = Path(name_or_folder, CHARACTERS)
-    return _characters(file) if file.exists() else GPT2Tokenizer()
-
-
-def tokenizer_of_shards(folder: str | os.PathLike[str]) -> CharTokenizer | BPETokenizer:
-    """Find the tokenizer that wrote a folder of shards: beside them, or else GPT-2's.
-
-    >>> import tempfile
-    >>> from gpt2_tutorial.shards import write_shards
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = write_shards(["ab", "ba"], CharTokenizer("ab."), folder, end_of_text=0)
-    >>> tokenizer_of_shards(folder).characters
-    ['.', 'a', 'b']
-    """
-    wanted = read_index(folder)["job"]["vocabulary"]
-    readers = {CHARACTERS: _characters, BPE: BPETokenizer.load}
-    beside = [Path(folder, name) for name in readers if Path(folder, name).exists()]
-    problems = []
-    for file in beside:
-        try:
-            tokenizer = readers[file.name](file)
-        except (ValueError, OSError) as error:
-            problems.append(str(error))
-            continue
-        if vocabulary_hash(tokenizer).hex() == wanted:
-            return tokenizer
-        problems.append(f"{file.name} holds another one")
-    gpt2 = GPT2Tokenizer()
-    if vocabulary_hash(gpt2).hex() == wanted:
-        return gpt2
-    there = "; ".join(problems) or f"neither {CHARACTERS} nor {BPE} is there"
-    raise ShardError(
-        f"which tokenizer wrote the shards in {folder}? It is not GPT-2's, and {there}: "
-        "put the file of that tokenizer beside them, or prepare the data again"
+    more = model.config.vocab_size - tokenizer.vocab_size
+    if not more:
+        return ""
+    whose = "GPT-2" if isinstance(tokenizer, GPT2Tokenizer) else "its tokenizer"
+    return (
+        f"{more:,} row{'s' * (more > 1)} more than {whose} has tokens: padded or with added "
+        "tokens, and never drawn"
     )
 
 
-def _characters(file: Path) -> CharTokenizer:
-    try:
-        characters = json.loads(file.read_text(encoding="utf-8"))
-        if not (isinstance(characters, list) and characters):
-            raise ValueError("it is no list")
-        tokenizer = CharTokenizer("".join(characters))
-        if tokenizer.characters != characters:
-            raise ValueError("its characters do not stand there once each, in sorted order")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{file} is no list of characters: {error}") from None
-    return tokenizer
-
-
-def start_of(tokenizer: CharTokenizer | BPETokenizer) -> list[int]:
-    """Give a model something to begin after: end-of-text, or for characters a new line.
-
-    >>> start_of(CharTokenizer("a\\n"))
-    [0]
-    """
-    if isinstance(tokenizer, CharTokenizer):
-        known = tokenizer.characters  # a text without lines begins after its first character
-        return tokenizer.encode("\n" if "\n" in known else known[0])
-    return list(tokenizer.special_tokens.values())[:1]
-
-
 def read_utf8(data: bytes, name: str) -> str:
-    """Decode a text, or say where it is none.
+    """Decode a text, or say where it is none; a mark of byte order before it is no text.
 
-    >>> read_utf8("é".encode(), "a.txt")
+    >>> read_utf8("\\ufeffé".encode(), "a.txt")
     'é'
     """
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ValueError(
             f"{name} is no UTF-8: byte {error.start:,}, in line {line:,}, is "
             f"0x{data[error.start]:02x}; save it as UTF-8"
         ) from None
+
+
+def encoded(tokenizer: CharTokenizer | BPETokenizer, text: str, name: str) -> list[int]:
+    """Turn a text into ids; where it holds a character that the model lacks, say in which line.
+
+    >>> encoded(CharTokenizer("ab\\n"), "ab\\nba", "a.txt")
+    [1, 2, 0, 2, 1]
+    """
+    try:
+        return tokenizer.encode(text)
+    except ValueError as error:
+        unknown = min(set(text).difference(getattr(tokenizer, "characters", "")), default="")
+        line = text.count("\n", 0, text.find(unknown)) + 1
+        cure = ": save it with line ends of Unix (LF)" if unknown == "\r" else ""
+        raise ValueError(f"{name}, line {line:,}: {error}{cure}") from None

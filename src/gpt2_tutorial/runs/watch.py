@@ -16,7 +16,8 @@ from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.precision import autocast
 from gpt2_tutorial.run import Run
 from gpt2_tutorial.runs.fsdp import whole
-from gpt2_tutorial.runs.models import read_utf8, start_of
+from gpt2_tutorial.runs.models import read_utf8
+from gpt2_tutorial.runs.tokenizers import start_of
 from gpt2_tutorial.text import CharTokenizer
 
 WRITTEN = 40  # tokens of a sample
@@ -53,7 +54,9 @@ class Watch:
         start = torch.tensor([start_of(self.tokenizer)], device=device)
         rng = torch.Generator(device).manual_seed(step)
         ids = []
-        for new in stream(model, start, WRITTEN, temperature=0.8, generator=rng):
+        known = self.tokenizer.vocab_size  # a padded table has more rows
+        knobs = {"temperature": 0.8, "generator": rng, "known": known}
+        for new in stream(model, start, WRITTEN, **knobs):
             poll()
             ids.append(new.item())
         return self.tokenizer.decode(ids)
