@@ -17,7 +17,8 @@ import pytest
 from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.commands import prepare
-from gpt2_tutorial.commands.prepare import PrepareError, find_files, text_source
+from gpt2_tutorial.commands.documents import find_files, text_source
+from gpt2_tutorial.commands.text_files import Notes, PrepareError
 from gpt2_tutorial.runs import encode
 from gpt2_tutorial.runs.encode import ParallelEncoder, batches, load_tokenizer
 from gpt2_tutorial.runs.models import tokenizer_of_shards
@@ -70,9 +71,9 @@ def test_files_come_in_the_order_of_their_names_and_hidden_ones_do_not(tmp_path)
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
-    names = [str(path.relative_to(tmp_path)) for path in find_files([tmp_path])]
+    names = [str(path.relative_to(tmp_path)) for path in find_files([tmp_path], Notes())]
     assert names == ["a/c.txt", "a/z.md", "b.txt", "e.txt/in.txt"]
-    assert find_files([tmp_path / "d.py"]) == [tmp_path / "d.py"]  # asked for by name
+    assert find_files([tmp_path / "d.py"], Notes()) == [tmp_path / "d.py"]  # asked for by name
     assert documents(tmp_path / "b.txt", tmp_path / "a") == ["b.txt", "a/c.txt", "a/z.md"]
 
 
@@ -167,7 +168,7 @@ def test_what_is_not_there_is_named(tmp_path, capsys):
     assert run("text", tmp_path / "nowhere") == 1
     assert f"gpt2 prepare: there is no file or folder {tmp_path}/nowhere" in capsys.readouterr().err
     with pytest.raises(PrepareError, match=r"holds no .txt, .md, .jsonl"):
-        find_files([tmp_path])
+        find_files([tmp_path], Notes())
 
 
 # --- tokenizing in several processes
