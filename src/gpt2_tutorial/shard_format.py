@@ -193,6 +193,10 @@ def shard_files(
     settings = job_hash(job), job.get("vocab_size")
     for number, entry in enumerate(content[split]):
         path = shard_path(folder, split, number)
+        if entry["file"] != path.name:
+            raise ShardError(
+                f"{INDEX} names {entry['file']} where {path} belongs: copy {INDEX} anew"
+            )
         header = read_header(path)
         if header.vocabulary.hex() != expected:
             raise ShardError(f"{path} holds the ids of another tokenizer")

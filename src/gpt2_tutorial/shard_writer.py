@@ -269,17 +269,17 @@ def _refuse_other_job(folder, old, new):
             f"{folder} was written by an older version, which cannot be gone on "
             "with: take another folder"
         )
+    if "source" in other:  # first, since a text can bring its own tokenizer
+        raise ShardError(
+            f"the text has changed since {folder} was written, or another part of it "
+            "is wanted: take another folder"
+        )
     if "vocabulary" in other:
         raise ShardError(
             f"{folder} was written with another tokenizer: take another folder"
         )
-    if other == ["source"]:
-        raise ShardError(
-            f"the text has changed since {folder} was written: take another folder"
-        )
     if other:
-        settings = [name for name in other if name != "source"]
-        told = ", ".join(f"{n} {old.get(n)!r} and not {new[n]!r}" for n in settings)
+        told = ", ".join(f"{n} {old.get(n)!r} and not {new[n]!r}" for n in other)
         raise ShardError(f"{folder} was written with {told}: take another folder")
     _refuse_unknown(folder, new)
 

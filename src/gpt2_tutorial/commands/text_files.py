@@ -18,11 +18,11 @@ HEAD = 65_536  # bytes at the beginning by which a file is known
 DOCUMENT = 2**30  # characters; one string of more needs several times its size in memory
 _BLOCK = 1_000_000  # bytes that are read at once
 
-PACKED = {  # how a packed file begins: the module and the class that unpack it
-    b"\x1f\x8b": ("gzip", "GzipFile"),
-    b"BZh": ("bz2", "BZ2File"),
-    b"\xfd7zXZ\0": ("lzma", "LZMAFile"),
-    b"\x28\xb5\x2f\xfd": ("compression.zstd", "ZstdFile"),  # from Python 3.14 on
+PACKED = {  # how a packed file begins, and the module that unpacks it
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\0": "lzma",
+    b"\x28\xb5\x2f\xfd": "compression.zstd",  # from Python 3.14 on
 }
 NO_TEXT = {  # how what is no text begins
     b"PK\x03\x04": "a zip archive, as .docx, .xlsx and .epub are",
@@ -90,9 +90,9 @@ def open_unpacked(file: Path) -> Iterator[BinaryIO]:
             stream = stack.enter_context(open_regular(file))
             start = stream.read(8)
             stream.seek(0)
-            for magic, (module, name) in PACKED.items():
+            for magic, module in PACKED.items():
                 if start.startswith(magic):
-                    stream = stack.enter_context(_unpacker(file, module, name)(stream))
+                    stream = stack.enter_context(_unpacker(file, module).open(stream))
             yield stream
         except EOFError:
             raise PrepareError(f"{file} ends too early: copy it anew") from None
@@ -106,9 +106,9 @@ def open_unpacked(file: Path) -> Iterator[BinaryIO]:
             raise
 
 
-def _unpacker(file: Path, module: str, name: str) -> Any:
+def _unpacker(file: Path, module: str) -> Any:
     try:
-        return getattr(importlib.import_module(module), name)
+        return importlib.import_module(module)
     except ImportError:
         raise PrepareError(
             f"{file} is packed in a way that this Python cannot read ({module} is missing): "
@@ -177,7 +177,8 @@ def _has_ascii(data: bytes) -> bool:
 def pieces(file: Path, head: bytes, notes: Notes) -> Iterator[str]:
     """Decode a text, about a megabyte at a time; refuse what does not belong into one."""
     encoding, marked = encoding_of(head)
-    if encoding == "utf-8" and len(_CONTROLS.findall(head.decode("latin-1"))) > len(head) / 20:
+    strange = len(_CONTROLS.findall(head.decode("latin-1")))
+    if encoding == "utf-8" and strange > max(len(head) / 20, 4):
         raise PrepareError(f"{file} is no text: it is full of control characters")
     if encoding != "utf-8" and not marked:
         notes.add(f"without a mark were read as {encoding.upper()}", file)
