@@ -246,7 +246,7 @@ def test_a_shard_of_somebody_else_is_not_written_over(tmp_path, number):
 def test_there_is_a_limit_to_the_shards_of_a_split(tmp_path, monkeypatch):
     monkeypatch.setattr(shard_writer, "MOST_SHARDS", 3)
     assert write(tmp_path / "three", ["abca"] * 3, 5, val_every=10**9)["train"] == 15
-    with pytest.raises(ShardError, match="more than 3 shards of train: .* a larger shard_tokens"):
+    with pytest.raises(ShardError, match=r"more than 3 shards of train: .* a larger shard_tokens"):
         write(tmp_path / "four", ["abca"] * 4, 5, val_every=10**9)
 
 
@@ -511,7 +511,7 @@ def test_other_documents_are_not_taken_for_those_that_were_written(tmp_path, tex
     if stopped:
         (tmp_path / "shards.json").unlink()
     before = contents(tmp_path)
-    with pytest.raises(ShardError, match="text.*: take another folder"):
+    with pytest.raises(ShardError, match=r"text.*: take another folder"):
         write(tmp_path, texts, 5, val_every=9)
     assert contents(tmp_path) == before
     assert write(tmp_path, ("aaaa", "aaaa"), 5, val_every=9) == {"train": 10, "val": 0}

@@ -73,7 +73,7 @@ def _inside(folder: Path, notes: Notes) -> list[Path]:
         raise PrepareError(f"{folder} holds no {', '.join(KINDS)}{there}")
     for path in seen:
         if path not in files:
-            notes.add(f"of a folder were not taken, being no {', '.join(KINDS)}", path)
+            notes.add(f"not taken, being no {', '.join(KINDS)}", path)
     return files
 
 
@@ -99,7 +99,7 @@ def _read(file: Path, name: str, cut: str, notes: Notes) -> Iterator[str]:
         yield from _jsonl(file, lines(texts, file), name)
         return
     if rows or kind in AS_IT_STANDS:
-        notes.add("are read as they stand, with all their syntax; .jsonl has fields", file)
+        notes.add("read as it stands, syntax and all; only .jsonl has fields", file)
     for text in _cut(clean(texts, file, notes), cut, file):
         if text := text if cut == "file" else text.strip("\r\n"):
             yield text

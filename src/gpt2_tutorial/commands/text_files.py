@@ -49,8 +49,14 @@ MARKS = {  # UTF-32's before UTF-16's, with which it begins
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
-_CONTROLS = re.compile("[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")  # of no use in a text
-_ASCII = re.compile(rb"[\t\n\r -~]{32,}")
+_CONTROLS = re.compile("[\x01-\x06\x0e-\x1a\x1c-\x1f\x7f]")  # of no use in a text
+# What two letters of ASCII become when they are read as UTF-16. Kana, 0x30.., look like it too.
+_PAIR = "".join(
+    f"{chr(first * 256 + low)}-{chr(first * 256 + high)}"
+    for first in (*range(0x20, 0x30), *range(0x31, 0x7F))
+    for low, high in ((0x09, 0x0A), (0x0D, 0x0D), (0x20, 0x7E))
+)
+_ASCII_PAIR, _ASCII_RUN = re.compile(f"[{_PAIR}]"), re.compile(f"[{_PAIR}]{{16,}}")
 
 
 class PrepareError(RuntimeError):
@@ -61,9 +67,9 @@ class Notes:
     """What a reader did to files that their owner may want to know, file by file.
 
     >>> notes = Notes()
-    >>> notes.add("are read as they stand", Path("a.json"))
+    >>> notes.add("read as it stands", Path("a.json"))
     >>> notes.sentences()
-    ['1 file are read as they stand; the first is a.json']
+    ['1 file: read as it stands (a.json)']
     """
 
     def __init__(self):
@@ -74,12 +80,12 @@ class Notes:
         self._files.setdefault(what, {})[str(file)] = None
 
     def sentences(self) -> list[str]:
-        """Say in one sentence each what was done, to how many files, and to which first."""
-        counted = (
-            (what, list(files), "1 file" if len(files) == 1 else f"{len(files):,} files")
+        """Say of each thing that was done to how many files, and to which first."""
+        return [
+            f"{len(files):,} {'file' if len(files) == 1 else 'files'}: {what} "
+            f"({', '.join([*files][:3])}{', …' if len(files) > 3 else ''})"
             for what, files in self._files.items()
-        )
-        return [f"{count} {what}; the first is {files[0]}" for what, files, count in counted]
+        ]
 
 
 @contextlib.contextmanager
@@ -160,18 +166,17 @@ def _decoded(data: bytes, encoding: str) -> str | None:
 
 def _is_readable(text: str) -> bool:
     """Whether a text that was decoded as a wide one looks like it, and not like ASCII in pairs."""
-    wide = [c for c in text if c > "\x7f"]
-    pairs = sum(all(0x20 <= byte < 0x7F for byte in divmod(ord(c), 256)) for c in wide)
+    wide, pairs = sum(c > "\x7f" for c in text), len(_ASCII_PAIR.findall(text))
     strange = sum(not c.isprintable() and c not in "\t\n\v\f\r" for c in text)
-    return "\0" not in text and strange <= len(text) / 100 and pairs <= len(wide) / 2
+    return "\0" not in text and strange <= len(text) / 100 and pairs <= wide / 2
 
 
-def _has_ascii(data: bytes) -> bool:
-    """Whether other text was put behind a wide one, whose ASCII has a NUL beside each letter.
+def _has_ascii(text: str) -> bool:
+    """Whether ASCII was put behind a wide text: its letters, two by two, look like Chinese.
 
-    Letters of other scripts can look like two of ASCII, and a drawn line like many of the same.
+    Sixteen such letters in a row are no accident, unless they draw a line of the same one.
     """
-    return any(len(set(run[0])) > 8 for run in _ASCII.finditer(data))
+    return any(len(set(run[0])) > 4 for run in _ASCII_RUN.finditer(text))
 
 
 def pieces(file: Path, head: bytes, notes: Notes) -> Iterator[str]:
@@ -181,7 +186,7 @@ def pieces(file: Path, head: bytes, notes: Notes) -> Iterator[str]:
     if encoding == "utf-8" and strange > max(len(head) / 20, 4):
         raise PrepareError(f"{file} is no text: it is full of control characters")
     if encoding != "utf-8" and not marked:
-        notes.add(f"without a mark were read as {encoding.upper()}", file)
+        notes.add(f"read as {encoding.upper()}, which no mark says", file)
     decoder = codecs.getincrementaldecoder(encoding)()
     line, place, last = 1, 0, False
     with open_unpacked(file) as stream:
@@ -195,7 +200,7 @@ def pieces(file: Path, head: bytes, notes: Notes) -> Iterator[str]:
                 line += good.decode(encoding).count("\n")
                 at = f"byte {place - before + error.start:,}, in line {line:,}"
                 raise PrepareError(_undecodable(file, encoding, at, error)) from None
-            if encoding != "utf-8" and _has_ascii(block):
+            if encoding != "utf-8" and _has_ascii(text):
                 raise PrepareError(_mixed(file, line, encoding.upper()))
             if "\0" in text or "\ufffe" in text:
                 wrong = min(at for at in (text.find("\0"), text.find("\ufffe")) if at >= 0)
@@ -233,10 +238,10 @@ def clean(texts: Iterator[str], file: Path, notes: Notes) -> Iterator[str]:
         held = "\r" if text.endswith("\r") else ""  # its \n may come with the next piece
         text = text[: len(text) - len(held)]
         if "\r\n" in text:
-            notes.add(r"with Windows line ends (\r\n) were read with \n", file)
+            notes.add(r"the line ends of Windows, \r\n, read as \n", file)
             text = text.replace("\r\n", "\n")
         if "\ufeff" in text:
-            notes.add("held byte order marks between their lines, which were left out", file)
+            notes.add("byte order marks within the text left out", file)
             text = text.replace("\ufeff", "")
         yield text
     yield held
