@@ -220,7 +220,7 @@ def _tokenizer(args: argparse.Namespace, source: Source) -> tuple[str, str]:
 
 
 def _existing(path: str) -> str:
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise PrepareError(f"there is no tokenizer {path}: say gpt2, characters, or a file")
     return path
 
