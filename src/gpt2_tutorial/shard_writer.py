@@ -335,7 +335,9 @@ def _beside(tokenizer, folder):
 
 def _holds(path, data):
     try:
-        return path.stat().st_size == len(data) and read_small(path, len(data)) == data
+        return (
+            path.stat().st_size == len(data) and read_small(path, len(data)) == data
+        )
     except OSError as error:
         raise ShardError(f"{path} cannot be read ({error.strerror})") from None
 

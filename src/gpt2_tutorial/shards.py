@@ -180,7 +180,9 @@ def _check_enough(row, B, world_size, name):
         "T (--block-size)": row.ring.size // (B * world_size),
         "world_size": row.in_epoch // B,
     }
-    ways = [f"a {option} of at most {most}" for option, most in fits.items() if most]
+    ways = [
+        f"a {option} of at most {most}" for option, most in fits.items() if most
+    ]
     more = "more text (for val also a smaller --val-every of `gpt2 prepare`)"
     raise ShardError(
         f"the {row.ring.size:,} tokens of {name} are {row.in_epoch:,} sequences "
