@@ -195,7 +195,8 @@ def shard_files(
         path = shard_path(folder, split, number)
         if entry["file"] != path.name:
             raise ShardError(
-                f"{INDEX} names {entry['file']} where {path} belongs: copy {INDEX} anew"
+                f"{INDEX} names {entry['file']} where {path} belongs: copy {INDEX} "
+                "anew"
             )
         header = read_header(path)
         if header.vocabulary.hex() != expected:
@@ -262,7 +263,8 @@ def open_split(
     except OSError as error:
         reason = _reason(error)
         raise ShardError(
-            f"the {len(files):,} shards of {folder} cannot be open at once ({reason})"
+            f"the {len(files):,} shards of {folder} cannot be open at once "
+            f"({reason})"
         ) from None
     return OpenSplit(shards, files[0][1].vocab_size, data)
 

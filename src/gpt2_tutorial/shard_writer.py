@@ -3,20 +3,22 @@
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from operator import index
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
-from gpt2_tutorial.bpe_input import file_text
-from gpt2_tutorial.files import read_small, write_whole
+from gpt2_tutorial.files import write_whole
+from gpt2_tutorial.shard_folder import (
+    check_job,
+    files_beside,
+    made,
+    refuse_other_job,
+    refuse_unknown,
+)
 from gpt2_tutorial.shard_format import (
     DTYPE,
     INDEX,
@@ -35,8 +37,6 @@ from gpt2_tutorial.shard_format import (
     shard_path,
     vocabulary_hash,
 )
-
-_PART = r"\.((train|val)_\d{6}\.bin|(shards|characters|bpe)\.json)\.\w{32}\.part"
 
 
 def in_validation(position: int, val_every: int, seed: int) -> bool:
@@ -116,18 +116,18 @@ def write_shards(
     job = {"version": VERSION, "source": source, "shard_tokens": shard_tokens}
     job |= {"val_every": val_every, "shuffle": shuffle, "seed": seed}
     job |= _vocabulary(tokenizer, end_of_text)
-    _check(documents, job)
+    check_job(documents, job)
     if not source and iter(documents) is not documents:  # it can be read twice
         job["source"] = documents_hash(documents)
-    folder = _made(folder)
+    folder = made(folder)
     if (folder / INDEX).is_file():
         content = read_index(folder)
-        _refuse_other_job(folder, content["job"], job)
+        refuse_other_job(folder, content["job"], job)
         return count_tokens(content)  # it has all been written
     splits = {name: _SplitWriter(folder, name, job) for name in SPLITS}
     if any(split.shards for split in splits.values()):
-        _refuse_unknown(folder, job)
-    beside = _beside(tokenizer, folder)
+        refuse_unknown(folder, job)
+    beside = files_beside(tokenizer, folder)
     seen = 0
 
     def wanted():
@@ -233,66 +233,6 @@ def _vocabulary(tokenizer, end_of_text):
     return names | {"vocabulary": vocabulary_hash(tokenizer).hex()}
 
 
-def _check(documents, job):
-    if isinstance(documents, str):
-        raise TypeError("put a text into a list to make it one document")
-    least = {"shard_tokens": 1, "val_every": 2, "shuffle": 0, "seed": 0}
-    for name, lowest in least.items():
-        if index(job[name]) < lowest:
-            raise ValueError(f"{name} must be {lowest} or more, not {job[name]}")
-
-
-def _made(folder):
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".*.part"):  # by a call that was killed
-            if re.fullmatch(_PART, left.name):
-                left.unlink()
-        if next(folder.glob("*.safetensors"), None):
-            raise ShardError(
-                f"{folder} holds a model, whose tokenizer must stay as it is: take "
-                "another folder"
-            )
-    except OSError as error:
-        raise ShardError(
-            f"{folder} cannot be written to ({error.strerror})"
-        ) from None
-    return folder
-
-
-def _refuse_other_job(folder, old, new):
-    """Say what differs; documents that nobody can compare differ as well."""
-    other = [name for name in new if old.get(name) != new[name]]
-    if "version" in other:
-        raise ShardError(
-            f"{folder} was written by an older version, which cannot be gone on "
-            "with: take another folder"
-        )
-    if "source" in other:  # first, since a text can bring its own tokenizer
-        raise ShardError(
-            f"the text has changed since {folder} was written, or another part of it "
-            "is wanted: take another folder"
-        )
-    if "vocabulary" in other:
-        raise ShardError(
-            f"{folder} was written with another tokenizer: take another folder"
-        )
-    if other:
-        told = ", ".join(f"{n} {old.get(n)!r} and not {new[n]!r}" for n in other)
-        raise ShardError(f"{folder} was written with {told}: take another folder")
-    _refuse_unknown(folder, new)
-
-
-def _refuse_unknown(folder, job):
-    if not job["source"]:
-        raise ShardError(
-            f"{folder} holds shards, and documents that can be read only once "
-            "cannot be compared with them: hand over a list, say what the source "
-            "is, or take another folder"
-        )
-
-
 def _numbered(documents):
     for position, text in enumerate(documents):
         if not isinstance(text, str):
@@ -313,33 +253,6 @@ def _with_end(ids, document, job):
             f"document {document} has id {wrong}, not one below {size}"
         )
     return np.append(ids, job["end_of_text"]).astype("<u2")
-
-
-def _beside(tokenizer, folder):
-    """Say what belongs beside the shards to read them; GPT-2's needs no file."""
-    files = {}
-    if hasattr(tokenizer, "characters"):
-        letters = json.dumps(tokenizer.characters)
-        files[folder / "characters.json"] = letters.encode()
-    ours = isinstance(tokenizer, BPETokenizer)
-    if ours and not isinstance(tokenizer, GPT2Tokenizer):
-        files[folder / "bpe.json"] = file_text(tokenizer).encode()
-    for path, data in files.items():
-        if path.exists() and not _holds(path, data):
-            raise ShardError(
-                f"{path} is there already, and of another tokenizer: take another "
-                "folder"
-            )
-    return files
-
-
-def _holds(path, data):
-    try:
-        return (
-            path.stat().st_size == len(data) and read_small(path, len(data)) == data
-        )
-    except OSError as error:
-        raise ShardError(f"{path} cannot be read ({error.strerror})") from None
 
 
 def _write(path, *parts):
