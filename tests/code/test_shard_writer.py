@@ -410,7 +410,8 @@ FULL = """
 
     def write(texts):
         tokenizer = CharTokenizer("abc.")
-        shards.write_shards(texts, tokenizer, sys.argv[1], 300, end_of_text=0, shuffle=0)
+        more = {"end_of_text": 0, "shuffle": 0, "source": "texts"}  # an iterator needs one
+        shards.write_shards(texts, tokenizer, sys.argv[1], 300, **more)
 
     def documents():
         for i in range(20):
