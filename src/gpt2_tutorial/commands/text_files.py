@@ -255,11 +255,12 @@ def lines(texts: Iterator[str], file: Path) -> Iterator[str]:
     """
     held: list[str] = []
     for text in texts:
-        *whole, rest = text.split("\n")
-        for line in whole:
-            yield "".join([*held, line, "\n"])
-            held = []
-        held.append(rest)
+        first, *more = text.split("\n")
+        held.append(first)
+        if more:
+            yield "".join([*held, "\n"])
+            yield from (line + "\n" for line in more[:-1])
+            held = [more[-1]]
         check_size(held, file)
     if last := "".join(held):
         yield last
