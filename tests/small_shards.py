@@ -1,5 +1,7 @@
 """Small shards for the tests of the modules that write and read them."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +48,19 @@ def counting(folder, size, shard_tokens=1000) -> Path:
     write(folder, documents, shard_tokens, NUMBERS, end=size - 1, val_every=10**9)
     assert not in_validation(0, 10**9, seed=0)
     return folder
+
+
+def folder_of_version_1(folder) -> None:
+    """Make of shards what earlier versions wrote: 16 bytes of the job, and no seal."""
+    path = Path(folder, "shards.json")
+    content = json.loads(path.read_text())
+    del content["documents"], content["job"]["version"]
+    path.write_text(json.dumps(content))
+    job = hashlib.sha256(json.dumps(content["job"]).encode()).digest()[:16]
+    for shard in Path(folder).glob("*.bin"):
+        data = shard.read_bytes()
+        places = data[104:120]
+        shard.write_bytes(data[:8] + b"\1" + data[9:96] + job + places + data[128:])
 
 
 def tokens_of(folder, split) -> list[int]:

@@ -1,13 +1,15 @@
 """Files that are whole or not there, and on the disk itself (chapter 15)."""
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def fingerprint(file: Path) -> str:
@@ -19,6 +21,35 @@ def fingerprint(file: Path) -> str:
     """
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to read its bytes; refuse what may never end: a pipe or a device.
+
+    >>> import tempfile
+    >>> with open_regular(tempfile.mkstemp()[1]) as stream:
+    ...     stream.read()
+    b''
+    """
+    mode = os.stat(path).st_mode  # of a pipe already `open` waits for the other end
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # open refuses a folder itself
+        raise OSError(errno.EINVAL, "it is a pipe or a device, no file", str(path))
+    return open(path, "rb")
+
+
+def read_small(path: str | os.PathLike[str], most: int) -> bytes:
+    """Read a whole file; refuse one of more than `most` bytes, and a pipe or a device.
+
+    >>> import tempfile
+    >>> read_small(tempfile.mkstemp()[1], most=10)
+    b''
+    """
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
+            told = f"it has {size:,} bytes, and a file of its kind at most {most:,}"
+            raise OSError(errno.EFBIG, told, str(path))
+        return stream.read(most)
 
 
 def sync(path: Path) -> None:

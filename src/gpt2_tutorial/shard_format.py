@@ -1,5 +1,6 @@
 """The file of a shard, the list of all shards, and how damage is found."""
 
+import errno
 import hashlib
 import json
 import os
@@ -12,9 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-MAGIC, VERSION, DTYPE = b"GPT2SHRD", 1, b"<u2\0"  # u2: two bytes, the low one first
-HEADER = struct.Struct("<8s I 4s Q Q 32s 32s 16s Q Q")  # 128 bytes
+from gpt2_tutorial.files import open_regular, read_small
+
+MAGIC, VERSION, DTYPE = b"GPT2SHRD", 2, b"<u2\0"  # u2: two bytes, the low one first
+HEADER = struct.Struct("<8s I 4s Q Q 32s 32s 8s Q Q 8s")  # 128 bytes
 INDEX, SPLITS = "shards.json", ("train", "val")
+MOST_SHARDS = 100_000  # of a split; few systems let a process open as many files
+_INDEX_BYTES = 2 * MOST_SHARDS * 300  # a line of it for each, with room to spare
 
 
 class ShardError(RuntimeError):
@@ -42,6 +47,7 @@ class Header(NamedTuple):
     job: bytes  # of all settings: shards of one job belong together
     document: int  # where the next shard begins: in this document,
     offset: int  # after this many of its tokens
+    seal: bytes = b""  # sha256 of the 120 bytes before it, its first eight
 
 
 def vocabulary_hash(tokenizer: Any) -> bytes:
@@ -53,26 +59,51 @@ def vocabulary_hash(tokenizer: Any) -> bytes:
     """
     tokens = getattr(tokenizer, "tokens", None)  # bytes of each, in a BPETokenizer
     if tokens is None:
-        tokens = [character.encode() for character in tokenizer.characters]
+        letters = tokenizer.characters
+        tokens = [letter.encode(errors="surrogatepass") for letter in letters]
     sizes = (len(token).to_bytes(4, "little") for token in tokens)
     return hashlib.sha256(b"".join([*sizes, *tokens])).digest()
+
+
+def job_hash(job: dict[str, Any]) -> bytes:
+    """Return 8 bytes that change when a setting of the job is another one.
+
+    >>> job_hash({"seed": 0}) == job_hash({"seed": 1})
+    False
+    """
+    return hashlib.sha256(json.dumps(job).encode()).digest()[:8]
+
+
+def pack_header(header: Header) -> bytes:
+    """Return the 128 bytes of a header, with a seal of what stands in it now.
+
+    >>> len(pack_header(Header(MAGIC, VERSION, DTYPE, 8, 65, b"", b"", b"", 1, 2)))
+    128
+    """
+    return _sealed(HEADER.pack(*header))
+
+
+def _sealed(start: bytes) -> bytes:
+    return start[:-8] + hashlib.sha256(start[:-8]).digest()[:8]
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Read the first 128 bytes of a shard; refuse a file that contradicts them."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             start, size = file.read(HEADER.size), os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise ShardError(f"{path} cannot be read ({error.strerror})") from None
+        raise ShardError(f"{path} cannot be read ({_reason(error)})") from None
     header = Header(*HEADER.unpack(start.ljust(HEADER.size, b"\0")))
     if header.magic != MAGIC:
         problem = f"a shard begins with {MAGIC}, not with {header.magic}"
-    elif (header.version, header.dtype) != (VERSION, DTYPE):
+    elif header.version not in (1, VERSION) or header.dtype != DTYPE:
         problem = f"version {header.version} with {header.dtype} is unknown here"
     elif size != HEADER.size + 2 * header.tokens or header.tokens == 0:
         promised = f"{HEADER.size} bytes and {header.tokens:,} tokens of 2"
         problem = f"it promises {promised}, and has {size:,} bytes"
+    elif header.version > 1 and start != _sealed(start):  # version 1 had no seal
+        problem = "its header has changed since it was written"
     else:
         return header
     raise ShardError(
@@ -85,8 +116,9 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Read shards.json, which is written last: the settings, and all shards."""
     path = Path(folder, INDEX)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_small(path, _INDEX_BYTES))
         bytes.fromhex(content["job"]["vocabulary"])
+        index(content.get("documents", 0))
         for split in SPLITS:
             for entry in content[split]:
                 _check_entry(entry)
@@ -117,6 +149,17 @@ def count_tokens(content: dict[str, Any]) -> dict[str, int]:
     return {split: sum(e["tokens"] for e in content[split]) for split in SPLITS}
 
 
+def entry_of(path: Path, header: Header) -> dict[str, Any]:
+    """Return what shards.json says about a shard.
+
+    >>> header = Header(MAGIC, VERSION, DTYPE, 8, 65, b"", b"\1\2", b"", 1, 2)
+    >>> entry_of(Path("train_000000.bin"), header)
+    {'file': 'train_000000.bin', 'tokens': 8, 'sha256': '0102'}
+    """
+    entry = {"file": path.name, "tokens": header.tokens}
+    return entry | {"sha256": header.checksum.hex()}
+
+
 def check_shards(folder: str | os.PathLike[str]) -> dict[str, int]:
     """Read every byte of all shards; refuse one that is not as it was written.
 
@@ -144,17 +187,48 @@ def shard_files(
     if split not in SPLITS:
         raise ValueError(f"split must be train or val, not {split!r}")
     content = read_index(folder)
-    expected = content["job"]["vocabulary"]
+    job, expected = content["job"], content["job"]["vocabulary"]
     if tokenizer is not None and vocabulary_hash(tokenizer).hex() != expected:
         raise ShardError(f"{folder} was written with the ids of another tokenizer")
-    for entry in content[split]:
-        path = Path(folder, entry["file"])
+    settings = job_hash(job), job.get("vocab_size")
+    for number, entry in enumerate(content[split]):
+        path = shard_path(folder, split, number)
+        if entry["file"] != path.name:
+            raise ShardError(
+                f"{INDEX} names {entry['file']} where {path} belongs: copy {INDEX} "
+                "anew"
+            )
         header = read_header(path)
         if header.vocabulary.hex() != expected:
             raise ShardError(f"{path} holds the ids of another tokenizer")
-        if header.checksum.hex() != entry["sha256"]:
+        if entry != entry_of(path, header):
             raise ShardError(f"{path} is not the shard that {INDEX} names")
+        if (header.job, header.vocab_size) != settings:
+            raise ShardError(
+                f"{path} was not written with the settings that {INDEX} names: "
+                f"copy {INDEX} anew"
+            )
         yield path, header
+    _refuse_more(shard_path(folder, split, len(content[split])), settings[0])
+
+
+def _refuse_more(path: Path, job: bytes) -> None:
+    """Refuse a shard of this job that shards.json has lost; leave others alone."""
+    try:
+        lost = path.exists() and read_header(path).job == job
+    except ShardError:
+        return
+    if lost:
+        raise ShardError(f"{INDEX} does not name {path}: copy {INDEX} anew")
+
+
+def shard_path(folder: str | os.PathLike[str], split: str, number: int) -> Path:
+    """Return the name of a shard.
+
+    >>> shard_path("data", "val", 3).name
+    'val_000003.bin'
+    """
+    return Path(folder, f"{split}_{number:06d}.bin")
 
 
 def map_tokens(path: Path) -> np.ndarray:
@@ -180,11 +254,44 @@ def open_split(
     """Open all shards of a split; refuse missing, damaged and foreign ones."""
     files = list(shard_files(folder, split, tokenizer))
     if not files:
-        raise ShardError(
-            f"{folder} holds no {split} tokens: write more documents, or take a "
-            "smaller val_every"
-        )
+        cure = why_empty(read_index(folder), split)
+        raise ShardError(f"{folder} holds no {split} tokens: {cure}")
     checksums = b"".join(header.checksum for _, header in files)
     data = hashlib.sha256(checksums).hexdigest()
-    shards = [map_tokens(path) for path, _ in files]
+    try:
+        shards = [map_tokens(path) for path, _ in files]
+    except OSError as error:
+        reason = _reason(error)
+        raise ShardError(
+            f"the {len(files):,} shards of {folder} cannot be open at once "
+            f"({reason})"
+        ) from None
     return OpenSplit(shards, files[0][1].vocab_size, data)
+
+
+_FINER = "cut the text into more (--documents paragraph), or add documents"
+
+
+def why_empty(content: dict[str, Any], split: str, finer: str = _FINER) -> str:
+    """Say why no document fell to a split, and what to do.
+
+    >>> why_empty({"documents": 9, "job": {"val_every": 100}}, "val")
+    'of 9 documents none fell to it: take a val_every (--val-every) from 2 to 9'
+    """
+    documents = content.get("documents")  # version 1 has not counted them
+    if documents == 1:
+        return f"one document cannot be both learned from and judged by: {finer}"
+    if documents is None or split == "train":
+        return "add documents"
+    few = f"of {documents:,} documents none fell to it"
+    return f"{few}: take a val_every (--val-every) from 2 to {documents}"
+
+
+def _reason(error: OSError) -> str:
+    """Put what to do behind the two refusals that come from too many open files."""
+    if error.errno in (errno.EMFILE, errno.ENOMEM):  # ENOMEM: too many maps of them
+        return (
+            f"{error.strerror}: prepare the data again with a larger shard_tokens "
+            "(--shard-tokens), or raise `ulimit -n`"
+        )
+    return error.strerror

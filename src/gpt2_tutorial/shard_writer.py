@@ -5,28 +5,36 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from operator import index
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.files import write_whole
+from gpt2_tutorial.shard_folder import (
+    check_job,
+    files_beside,
+    made,
+    refuse_other_job,
+    refuse_unknown,
+)
 from gpt2_tutorial.shard_format import (
     DTYPE,
-    HEADER,
     INDEX,
     MAGIC,
+    MOST_SHARDS,
     SPLITS,
     VERSION,
     Header,
     ShardError,
     count_tokens,
+    entry_of,
+    job_hash,
+    pack_header,
     read_header,
     read_index,
+    shard_path,
     vocabulary_hash,
 )
 
@@ -66,6 +74,23 @@ def shuffled(
         yield take()
 
 
+def documents_hash(documents: Iterable[str]) -> str:
+    """Read all documents; return a sha256 that changes when one of them does.
+
+    >>> documents_hash(["ab", "c"])[:8], documents_hash(["a", "bc"])[:8]
+    ('43ee6555', '9a8acca1')
+    """
+    total = hashlib.sha256()
+    for position, text in _numbered(documents):
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            half = f"{text[error.start]!a}, half a character: take it out"
+            raise ValueError(f"document {position} holds {half}") from None
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.hexdigest()
+
+
 def write_shards(
     documents: Iterable[str],
     tokenizer: Any,
@@ -88,33 +113,45 @@ def write_shards(
     >>> write_shards(texts, tokenizer, tempfile.mkdtemp(), 8, end_of_text=0)
     {'train': 15, 'val': 0}
     """
-    job = {"source": source, "shard_tokens": shard_tokens, "val_every": val_every}
-    job |= {"shuffle": shuffle, "seed": seed} | _vocabulary(tokenizer, end_of_text)
-    folder = _checked_folder(folder, documents, job)
-    if (folder / INDEX).is_file() and read_index(folder)["job"] == job:
-        return count_tokens(read_index(folder))  # it has all been written
+    job = {"version": VERSION, "source": source, "shard_tokens": shard_tokens}
+    job |= {"val_every": val_every, "shuffle": shuffle, "seed": seed}
+    job |= _vocabulary(tokenizer, end_of_text)
+    check_job(documents, job)
+    if not source and iter(documents) is not documents:  # it can be read twice
+        job["source"] = documents_hash(documents)
+    folder = made(folder)
+    if (folder / INDEX).is_file():
+        content = read_index(folder)
+        refuse_other_job(folder, content["job"], job)
+        return count_tokens(content)  # it has all been written
     splits = {name: _SplitWriter(folder, name, job) for name in SPLITS}
-    _leave_tokenizer(tokenizer, folder)
+    if any(split.shards for split in splits.values()):
+        refuse_unknown(folder, job)
+    beside = files_beside(tokenizer, folder)
+    seen = 0
 
     def wanted():
         """Yield what is not on the disk yet: split and place, and the text."""
+        nonlocal seen
         # One seed, one order: after a kill a place names the same document again.
         mixed = shuffled(_numbered(documents), shuffle, seed)
         for place, (position, text) in enumerate(mixed):
-            name = SPLITS[in_validation(position, val_every, seed)]
+            name, seen = SPLITS[in_validation(position, val_every, seed)], place + 1
             if place >= splits[name].document:
                 yield (name, place), text
 
     encode = encode or (lambda pairs: ((k, tokenizer.encode(t)) for k, t in pairs))
-    place = 0
     for (name, place), ids in tqdm(encode(wanted()), disable=not progress):
         splits[name].add(place, _with_end(ids, place, job))
     for split in splits.values():
         if split.size:
-            split.write(place + 1, 0)
-    content = {"job": job} | {name: one.shards for name, one in splits.items()}
+            split.write(seen, 0)
+    content = {"job": job, "documents": seen}
+    content |= {name: split.shards for name, split in splits.items()}
     if not any(count_tokens(content).values()):
         raise ShardError(f"there is no text to write to {folder}: no document came")
+    for path, data in beside.items():
+        _write(path, data)
     _write(folder / INDEX, json.dumps(content, indent=1).encode())
     return count_tokens(content)
 
@@ -130,23 +167,22 @@ class _SplitWriter:
             self.remember(header)
 
     def path(self):
-        return self.folder / f"{self.name}_{len(self.shards):06d}.bin"
+        return shard_path(self.folder, self.name, len(self.shards))
 
     def finished(self):
         """Read the header of a full shard that an earlier call has left here."""
         if not self.path().exists():
             return None
         header = read_header(self.path())
-        if header.job != _job_hash(self.job):
+        if header.version != VERSION or header.job != job_hash(self.job):
             raise ShardError(
-                f"{self.path()} was written from another source, with another "
+                f"{self.path()} was written from another text, with another "
                 "tokenizer or other settings: take another folder"
             )
         return header if header.tokens == self.job["shard_tokens"] else None
 
     def remember(self, header):
-        entry = {"file": self.path().name, "tokens": header.tokens}
-        self.shards.append(entry | {"sha256": header.checksum.hex()})
+        self.shards.append(entry_of(self.path(), header))
         self.document, self.offset = header.document, header.offset
 
     def add(self, document, ids):
@@ -164,12 +200,18 @@ class _SplitWriter:
         self.size += len(ids)
 
     def write(self, document, offset):
+        self.finished()  # refuses to write over a file that is not of this job
+        if len(self.shards) == MOST_SHARDS:
+            raise ShardError(
+                f"{self.folder} would hold more than {MOST_SHARDS:,} shards of "
+                f"{self.name}: take another folder and a larger shard_tokens"
+            )
         tokens = np.concatenate(self.held)
         sizes = len(tokens), self.job["vocab_size"]
         vocabulary = bytes.fromhex(self.job["vocabulary"])
-        sums = vocabulary, hashlib.sha256(tokens).digest(), _job_hash(self.job)
+        sums = vocabulary, hashlib.sha256(tokens).digest(), job_hash(self.job)
         header = Header(MAGIC, VERSION, DTYPE, *sizes, *sums, document, offset)
-        _write(self.path(), HEADER.pack(*header), tokens)
+        _write(self.path(), pack_header(header), tokens)
         self.remember(header)
         self.held, self.size = [], 0
 
@@ -189,28 +231,6 @@ def _vocabulary(tokenizer, end_of_text):
         )
     names = {"vocab_size": size, "end_of_text": end_of_text}
     return names | {"vocabulary": vocabulary_hash(tokenizer).hex()}
-
-
-def _checked_folder(folder, documents, job):
-    if isinstance(documents, str):
-        raise TypeError("put a text into a list to make it one document")
-    least = {"shard_tokens": 1, "val_every": 2, "shuffle": 0, "seed": 0}
-    for name, lowest in least.items():
-        if index(job[name]) < lowest:
-            raise ValueError(f"{name} must be {lowest} or more, not {job[name]}")
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for left in Path(folder).glob(".*.part"):  # by a call that was killed
-            left.unlink()
-    except OSError as error:
-        raise ShardError(
-            f"{folder} cannot be written to ({error.strerror})"
-        ) from None
-    return Path(folder)
-
-
-def _job_hash(job):
-    return hashlib.sha256(json.dumps(job).encode()).digest()[:16]
 
 
 def _numbered(documents):
@@ -233,17 +253,6 @@ def _with_end(ids, document, job):
             f"document {document} has id {wrong}, not one below {size}"
         )
     return np.append(ids, job["end_of_text"]).astype("<u2")
-
-
-def _leave_tokenizer(tokenizer, folder):
-    """Leave beside the shards what reads them again; GPT-2's needs no file."""
-    if hasattr(tokenizer, "characters"):
-        path = folder / "characters.json"
-        _write(path, json.dumps(tokenizer.characters).encode())
-    ours = isinstance(tokenizer, BPETokenizer)
-    if ours and not isinstance(tokenizer, GPT2Tokenizer):
-        with _refusals(path := folder / "bpe.json"):
-            tokenizer.save(path)
 
 
 def _write(path, *parts):

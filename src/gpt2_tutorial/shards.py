@@ -172,9 +172,20 @@ def _check_sizes(B, T, rank, world_size, seed):
 
 
 def _check_enough(row, B, world_size, name):
-    if row.in_epoch < B * world_size:
-        raise ShardError(
-            f"the {row.ring.size:,} tokens of {name} are {row.in_epoch:,} "
-            f"sequences of {row.T}, and {world_size} ranks want {B} each: "
-            "lower the ranks, B or T"
-        )
+    if row.in_epoch >= B * world_size:
+        return
+    # Only what would be enough by itself is named; more text always is.
+    fits = {
+        "B (--micro-batch)": row.in_epoch // world_size,
+        "T (--block-size)": row.ring.size // (B * world_size),
+        "world_size": row.in_epoch // B,
+    }
+    ways = [
+        f"a {option} of at most {most}" for option, most in fits.items() if most
+    ]
+    more = "more text (for val also a smaller --val-every of `gpt2 prepare`)"
+    raise ShardError(
+        f"the {row.ring.size:,} tokens of {name} are {row.in_epoch:,} sequences "
+        f"of {row.T}, and {B * world_size} are wanted at once, B = {B} for each of "
+        f"{world_size} ranks: take {', or '.join([*ways, more])}"
+    )

@@ -19,11 +19,13 @@ from gpt2_tutorial import shard_writer
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.shard_format import ShardError, check_shards, read_index
 from gpt2_tutorial.shard_writer import in_validation, shuffled, write_shards
+from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.text import CharTokenizer
 from small_shards import (
     LETTERS,
     NUMBERS,
     contents,
+    folder_of_version_1,
     hasty,  # noqa: F401  a fixture of all tests here
     numbers,
     one_document,
@@ -204,7 +206,7 @@ def test_characters_and_merges_of_ones_own_are_left_beside_the_shards(tmp_path):
 def test_a_call_that_is_refused_leaves_the_tokenizer_alone(tmp_path):
     write(tmp_path, ["abc", "ab"])
     before = contents(tmp_path)
-    with pytest.raises(ShardError, match="written from another source"):
+    with pytest.raises(ShardError, match="was written with another tokenizer"):
         write(tmp_path, ["abc", "ab"], tokenizer=CharTokenizer("abcd\x03"))
     assert contents(tmp_path) == before
     (tmp_path / "characters.json").unlink()
@@ -212,17 +214,47 @@ def test_a_call_that_is_refused_leaves_the_tokenizer_alone(tmp_path):
     assert "characters.json" not in contents(tmp_path)  # that cannot be written to
 
 
-def test_what_a_killed_call_left_of_another_tokenizer_is_replaced(tmp_path):
-    (tmp_path / "characters.json").write_text('["x"]')
+@pytest.mark.parametrize("name", ["characters.json", "bpe.json", "model.safetensors"])
+def test_what_belongs_to_something_else_is_never_written_over(tmp_path, name):
+    ours = BPETokenizer([], ["<|endoftext|>"])
+    (tmp_path / name).write_text('["x"]')
+    tokenizer = ours if name == "bpe.json" else LETTERS
+    with pytest.raises(ShardError, match=r"of another tokenizer: take|holds a model, whose"):
+        write(tmp_path, ["abc", "ab"], tokenizer=tokenizer, end=0)
+    assert contents(tmp_path) == {name: b'["x"]'}
+
+
+def test_passing_files_of_others_are_left_alone(tmp_path):
+    for name in (".film.part", ".train_000000.bin.part", f".train_000000.bin.{'a' * 32}.part"):
+        (tmp_path / name).write_text("x")
     write(tmp_path, ["abc", "ab"])
-    assert json.loads((tmp_path / "characters.json").read_text()) == LETTERS.characters
+    parts = {name for name in contents(tmp_path) if name.endswith(".part")}
+    assert parts == {".film.part", ".train_000000.bin.part"}
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_a_shard_of_somebody_else_is_not_written_over(tmp_path, number):
+    write(tmp_path / "other", ["abc"] * 20, 5, val_every=10**9, seed=7)
+    path = tmp_path / f"train_{number:06d}.bin"
+    path.write_bytes((tmp_path / "other" / path.name).read_bytes())
+    before = path.read_bytes()
+    with pytest.raises(ShardError, match=rf"{path.name} was written from another text"):
+        write(tmp_path, ["abc"] * 20, 5, val_every=10**9)
+    assert path.read_bytes() == before
+
+
+def test_there_is_a_limit_to_the_shards_of_a_split(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard_writer, "MOST_SHARDS", 3)
+    assert write(tmp_path / "three", ["abca"] * 3, 5, val_every=10**9)["train"] == 15
+    with pytest.raises(ShardError, match=r"more than 3 shards of train: .* a larger shard_tokens"):
+        write(tmp_path / "four", ["abca"] * 4, 5, val_every=10**9)
 
 
 @pytest.mark.parametrize("tokenizer", [LETTERS, BPETokenizer([], ["<|endoftext|>"])])
 def test_a_tokenizer_that_cannot_be_written_is_a_sentence(tmp_path, tokenizer):
     name = "characters.json" if tokenizer is LETTERS else "bpe.json"
     (tmp_path / name).mkdir()
-    with pytest.raises(ShardError, match=rf"{name} could not be written"):
+    with pytest.raises(ShardError, match=rf"{name} is there already, and of another tokenizer"):
         write(tmp_path, ["abc"], tokenizer=tokenizer, end=0)
 
 
@@ -267,10 +299,10 @@ def test_a_stop_at_every_point_of_every_write_leaves_whole_shards(tmp_path, monk
 
 
 def test_a_last_shard_that_is_not_full_is_filled_when_more_comes_after_a_stop(tmp_path):
-    write(tmp_path / "a", same_texts(20), 10)
+    write(tmp_path / "a", same_texts(20), 10, source="a stream")
     (tmp_path / "a" / "shards.json").unlink()  # stopped right before the end
-    write(tmp_path / "a", same_texts(40), 10)
-    write(tmp_path / "b", same_texts(40), 10)
+    write(tmp_path / "a", same_texts(40), 10, source="a stream")
+    write(tmp_path / "b", same_texts(40), 10, source="a stream")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
@@ -289,11 +321,13 @@ def test_what_is_on_the_disk_is_not_tokenized_again(tmp_path):
             yield key, LETTERS.encode(text)
 
     with pytest.raises(Stop):
-        write(tmp_path, until(30), 10, encode=encode)
+        write(tmp_path, until(30), 10, encode=encode, source="texts")
     first = len(seen)
-    write(tmp_path, texts, 10, encode=encode)
+    write(tmp_path, texts, 10, encode=encode, source="texts")
     assert first == 30 and len(seen) - first < 22
-    write(tmp_path, until(0), 10, encode=encode)  # all is there: nothing is even read
+    write(
+        tmp_path, until(0), 10, encode=encode, source="texts"
+    )  # all is there: nothing is even read
 
 
 def test_bytes_are_on_the_disk_before_the_name_and_then_the_name_is(tmp_path, monkeypatch):
@@ -311,7 +345,7 @@ def test_bytes_are_on_the_disk_before_the_name_and_then_the_name_is(tmp_path, mo
     monkeypatch.setattr(Path, "replace", replace)
     write(tmp_path, ["abca", "bb"], shard_tokens=6, val_every=10**9)
     size = {name: len(data) for name, data in contents(tmp_path).items()}
-    names = ("characters.json", "train_000000.bin", "train_000001.bin", "shards.json")
+    names = ("train_000000.bin", "train_000001.bin", "characters.json", "shards.json")
     assert events == [event for name in names for event in (size[name], name, "folder")]
 
 
@@ -376,7 +410,8 @@ FULL = """
 
     def write(texts):
         tokenizer = CharTokenizer("abc.")
-        shards.write_shards(texts, tokenizer, sys.argv[1], 300, end_of_text=0, shuffle=0)
+        more = {"end_of_text": 0, "shuffle": 0, "source": "texts"}  # an iterator needs one
+        shards.write_shards(texts, tokenizer, sys.argv[1], 300, **more)
 
     def documents():
         for i in range(20):
@@ -429,11 +464,11 @@ def test_two_calls_at_once_cannot_spoil_a_shard(tmp_path):
     def meanwhile():
         for i, text in enumerate(same_texts()):
             if i == 20:
-                write(tmp_path, same_texts(), 10)
+                write(tmp_path, same_texts(), 10, source="texts")
             yield text
 
-    write(tmp_path, meanwhile(), 10)
-    write(tmp_path / "whole", same_texts(), 10)
+    write(tmp_path, meanwhile(), 10, source="texts")
+    write(tmp_path / "whole", same_texts(), 10, source="texts")
     assert (
         contents(tmp_path / "whole").items()
         <= {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}.items()
@@ -447,20 +482,65 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "sentence"),
     [
-        {"seed": 1},
-        {"val_every": 4},
-        {"shuffle": 9},
-        {"source": "elsewhere"},
-        {"end": 1},
-        {"tokenizer": CharTokenizer("abcd\x03")},
-        {"shard_tokens": 11},
+        ({"seed": 1}, "was written with seed 0 and not 1"),
+        ({"val_every": 4}, "was written with val_every 3 and not 4"),
+        ({"shuffle": 9}, "was written with shuffle 0 and not 9"),
+        ({"source": "elsewhere"}, "the text has changed since .* was written"),
+        ({"end": 1}, "was written with end_of_text 0 and not 1"),
+        ({"tokenizer": CharTokenizer("abcd\x03")}, "was written with another tokenizer"),
+        ({"shard_tokens": 11}, "was written with shard_tokens 10 and not 11"),
     ],
 )
-def test_another_job_does_not_go_on_in_the_folder_of_this_one(tmp_path, other):
+@pytest.mark.parametrize("stopped", [False, True])
+def test_another_job_does_not_go_on_in_the_folder_of_this_one(tmp_path, other, sentence, stopped):
     write(tmp_path, same_texts(), 10)
+    if stopped:
+        (tmp_path / "shards.json").unlink()
+        sentence = "train_000000.bin was written from another text, with another tokenizer or other"
     before = contents(tmp_path)
-    with pytest.raises(ShardError, match=r"train_000000.bin was written from another source"):
+    with pytest.raises(ShardError, match=rf"{sentence}.*: take another folder"):
         write(tmp_path, same_texts(), **{"shard_tokens": 10} | other)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("texts", [["bbbb"] * 3, ["a" * 8], ["aaaa", "aaab"], ["aaaa"] * 3])
+def test_other_documents_are_not_taken_for_those_that_were_written(tmp_path, texts, stopped):
+    assert write(tmp_path, ["aaaa", "aaaa"], 5, val_every=9) == {"train": 10, "val": 0}
+    if stopped:
+        (tmp_path / "shards.json").unlink()
+    before = contents(tmp_path)
+    with pytest.raises(ShardError, match=r"text.*: take another folder"):
+        write(tmp_path, texts, 5, val_every=9)
+    assert contents(tmp_path) == before
+    assert write(tmp_path, ("aaaa", "aaaa"), 5, val_every=9) == {"train": 10, "val": 0}
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_documents_that_can_be_read_once_need_a_source_to_go_on(tmp_path, stopped):
+    write(tmp_path, iter(["aaaa", "aaaa"]), 5)
+    if stopped:
+        (tmp_path / "shards.json").unlink()
+    with pytest.raises(ShardError, match="hand over a list, say what the source is, or"):
+        write(tmp_path, iter(["bbbb", "bbbb"]), 5)
+
+
+def test_half_a_character_in_a_document_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"document 1 holds '.ud83d', half a character"):
+        write(tmp_path / "new", ["ab", "a\ud83d"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_shards_of_version_1_are_read_and_not_gone_on_with(tmp_path):
+    write(tmp_path, ["abc"] * 9, 5, val_every=10**9)
+    folder_of_version_1(tmp_path)
+    assert tokens_of(tmp_path, "train") == [1, 2, 3, 0] * 9
+    assert check_shards(tmp_path) == {"train": 36, "val": 0}
+    assert ShardLoader(tmp_path, "train", 1, 4).next_batch()[0].shape == (1, 4)
+    with pytest.raises(ShardError, match="by an older version, which cannot be gone on with"):
+        write(tmp_path, ["abc"] * 9, 5, val_every=10**9)
+    (tmp_path / "shards.json").unlink()
+    with pytest.raises(ShardError, match="was written from another text"):
+        write(tmp_path, ["abc"] * 9, 5, val_every=10**9)

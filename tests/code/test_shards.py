@@ -187,8 +187,9 @@ def test_sizes_that_make_no_sense_are_named(tmp_path, B, T, rank, world_size, se
 def test_more_ranks_than_sequences_are_refused(tmp_path):
     folder = counting(tmp_path, 39)
     assert ShardLoader(folder, "train", 1, 13, 2, 3).next_batch()[0].shape == (1, 13)
-    sentence = r"the 39 tokens of train in .* are 3 sequences of 13, and 4 ranks want 1 each"
-    with pytest.raises(ShardError, match=sentence):
+    sentence = r"the 39 tokens of train in .* are 3 sequences of 13, and 4 are wanted at once"
+    ways = r"a T \(--block-size\) of at most 9, or a world_size of at most 3, or more text"
+    with pytest.raises(ShardError, match=rf"{sentence}.*: take {ways}"):
         ShardLoader(folder, "train", 1, 13, 2, 4)
     with pytest.raises(ShardError, match="are 0 sequences of 40"):
         ShardLoader(folder, "train", 1, 40)

@@ -1,7 +1,6 @@
 """gpt2 prepare: any text on this machine or the hub becomes the same shards, or a sentence."""
 
 import argparse
-import gzip
 import json
 import os
 import signal
@@ -17,7 +16,6 @@ import pytest
 from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.commands import prepare
-from gpt2_tutorial.commands.prepare import PrepareError, find_files, text_source
 from gpt2_tutorial.runs import encode
 from gpt2_tutorial.runs.encode import ParallelEncoder, batches, load_tokenizer
 from gpt2_tutorial.runs.models import tokenizer_of_shards
@@ -33,10 +31,6 @@ def run(*words) -> int:
     prepare.add_arguments(parser)
     quiet = [] if words[0] == "check" else ["--quiet"]
     return prepare.run(parser.parse_args([*map(str, words), *quiet]))
-
-
-def documents(*paths, **more) -> list[str]:
-    return list(text_source(paths, **more).documents())
 
 
 def decoded(folder) -> dict[str, list[str]]:
@@ -60,114 +54,6 @@ def shards_of(folder) -> dict[str, bytes]:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-
-
-# --- reading text
-
-
-def test_files_come_in_the_order_of_their_names_and_hidden_ones_do_not(tmp_path):
-    for name in ("b.txt", "a/z.md", "a/c.txt", ".git/x.txt", ".y.txt", "d.py", "e.txt/in.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-    names = [str(path.relative_to(tmp_path)) for path in find_files([tmp_path])]
-    assert names == ["a/c.txt", "a/z.md", "b.txt", "e.txt/in.txt"]
-    assert find_files([tmp_path / "d.py"]) == [tmp_path / "d.py"]  # asked for by name
-    assert documents(tmp_path / "b.txt", tmp_path / "a") == ["b.txt", "a/c.txt", "a/z.md"]
-
-
-def test_a_document_is_a_file_a_paragraph_or_a_line(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"one\r\ntwo\r\n\r\n \t\r\n\r\nthree\r\n")
-    assert documents(path) == ["one\r\ntwo\r\n\r\n \t\r\n\r\nthree\r\n"]
-    assert documents(path, cut="paragraph") == ["one\r\ntwo", "three"]
-    assert [d.strip() for d in documents(path, cut="line") if d.strip()] == ["one", "two", "three"]
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        ("é ✨".encode(), "é ✨"),
-        ("é".encode("utf-8-sig"), "é"),
-        ("é ✨".encode("utf-16"), "é ✨"),
-        ("\ufeffé".encode("utf-16-be"), "é"),
-        (b"a\0b", "a\0b"),
-    ],
-)
-def test_the_usual_encodings_are_read(tmp_path, data, text):
-    (tmp_path / "a.txt").write_bytes(data)
-    source = text_source([tmp_path])
-    assert list(source.documents()) == [text] and source.replaced == []
-
-
-def test_bytes_that_are_no_utf_8_are_replaced_and_counted(tmp_path, capsys):
-    for i in range(4):
-        (tmp_path / f"{i}.txt").write_bytes(b"caf\xe9 " if i % 2 else b"cafe ")
-    source = text_source([tmp_path])
-    assert list(source.documents()) == ["cafe ", "caf� "] * 2
-    assert source.replaced == [str(tmp_path / "1.txt"), str(tmp_path / "3.txt")]
-    out = tmp_path / "out"
-    assert run("text", tmp_path, "--out", out, "--tokenizer", "characters", "--processes", 1) == 0
-    assert "note: 2 files hold bytes that are no UTF-8" in capsys.readouterr().out
-
-
-def test_json_lines_are_read_also_compressed(tmp_path):
-    lines = "".join(json.dumps({"text": f"{i}\n", "id": i, "more": "x"}) + "\n\n" for i in range(3))
-    (tmp_path / "a.jsonl").write_text(lines)
-    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
-    assert documents(tmp_path) == ["0\n", "1\n", "2\n"] * 2
-    assert documents(tmp_path / "a.jsonl", name="more") == ["x"] * 3
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "sentence"),
-    [
-        ("a.jsonl", b'{"text": "a"}\n{"text": "b"', "a.jsonl, line 2: this is no JSON"),
-        ("a.jsonl", b'{"text": "\xff"}', "line 1: this is no JSON"),
-        ("a.jsonl", b"[" * 100_000, "line 1: this is no JSON"),
-        ("a.jsonl", b'{"body": "a"}', "line 1: there is no text in the field 'text'"),
-        ("a.jsonl", b'{"text": null}', "line 1: there is no text in the field 'text'"),
-        ("a.jsonl", b'["text"]', "line 1: there is no text in the field 'text'"),
-        ("a.jsonl.gz", b"no gzip", "a.jsonl.gz cannot be read"),
-        (
-            "a.jsonl.gz",
-            gzip.compress(b'{"text": "a"}\n' * 9, mtime=0)[:-12],
-            "a.jsonl.gz ends too early",
-        ),
-    ],
-)
-def test_lines_that_cannot_be_read_are_named(tmp_path, name, data, sentence):
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(PrepareError, match=sentence):
-        documents(tmp_path)
-
-
-def test_parquet_without_pyarrow_is_a_sentence(tmp_path, monkeypatch):
-    (tmp_path / "a.parquet").write_bytes(b"PAR1")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(PrepareError, match=r"a.parquet needs pyarrow: run `pip install pyarrow`"):
-        documents(tmp_path)
-
-
-def test_parquet_is_read_row_by_row(tmp_path):
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    table = pyarrow.table({"text": [f"row {i}" for i in range(2500)], "id": list(range(2500))})
-    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=700)
-    assert documents(tmp_path) == [f"row {i}" for i in range(2500)]
-    with pytest.raises(PrepareError, match="no column 'body': choose from text, id"):
-        documents(tmp_path, name="body")
-    with pytest.raises(PrepareError, match="the column 'id' holds 0 in row 0"):
-        documents(tmp_path, name="id")
-    (tmp_path / "a.parquet").write_bytes(b"PAR1 nothing of the kind PAR1")
-    with pytest.raises(PrepareError, match="cannot be read as parquet"):
-        documents(tmp_path)
-
-
-def test_what_is_not_there_is_named(tmp_path, capsys):
-    assert run("text", tmp_path / "nowhere") == 1
-    assert f"gpt2 prepare: there is no file or folder {tmp_path}/nowhere" in capsys.readouterr().err
-    with pytest.raises(PrepareError, match=r"holds no .txt, .md, .jsonl"):
-        find_files([tmp_path])
 
 
 # --- tokenizing in several processes
@@ -208,8 +94,11 @@ def test_without_tiktoken_the_ids_are_the_same(monkeypatch):
 
 
 def test_a_wrong_number_of_processes_is_named():
-    with pytest.raises(ValueError, match="processes must be 1 or more, not 0"):
-        ParallelEncoder("gpt2", processes=0)
+    for number in (0, 4 * os.cpu_count() + 1, 10**9):
+        with pytest.raises(
+            ValueError, match=rf"must be from 1 to {4 * os.cpu_count()}, .*{number}"
+        ):
+            ParallelEncoder("gpt2", processes=number)
 
 
 # --- the command, from text to batches
@@ -258,11 +147,13 @@ def test_a_tokenizer_of_ones_own_is_left_beside_the_shards(tmp_path, capsys):
     ("more", "sentence"),
     [
         (["--limit", 0], "--limit must be 1 or more, not 0"),
-        (["--processes", 0], "processes must be 1 or more, not 0"),
-        (["--shard-tokens", -1], "shard_tokens must be 1 or more, not -1"),
-        (["--val-every", 1], "val_every must be 2 or more, not 1"),
-        (["--shuffle", -1], "shuffle must be 0 or more, not -1"),
-        (["--seed", -1], "seed must be 0 or more, not -1"),
+        (["--processes", 0], "processes must be from 1 to "),
+        (["--processes", 100_000], "4 for each core of this machine, not 100000"),
+        (["--shard-tokens", -1], "--shard-tokens must be 1 or more, not -1"),
+        (["--val-every", 0], "--val-every must be 2 or more, not 0"),
+        (["--val-every", 1], "--val-every must be 2 or more, not 1"),
+        (["--shuffle", -1], "--shuffle must be 0 or more, not -1"),
+        (["--seed", -1], "--seed must be 0 or more, not -1"),
         (["--out", os.devnull + "/x"], f"{os.devnull}/x cannot be written to"),
     ],
 )
@@ -272,6 +163,7 @@ def test_options_that_make_no_sense_are_named(tmp_path, capsys, more, sentence):
     assert run("text", tmp_path, "--tokenizer", "characters", *more) == 1
     error = capsys.readouterr().err
     assert error.startswith("gpt2 prepare: ") and sentence in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_text_that_holds_the_end_of_texts_is_named(tmp_path, capsys):
@@ -371,16 +263,93 @@ def test_a_limit_counts_documents_and_few_documents_get_a_note(tmp_path, capsys)
     words = ("text", tmp_path, "--documents", "line", "--tokenizer", "characters")
     assert run(*words, "--out", tmp_path / "out", "--limit", 3, "--processes", 1) == 0
     assert sorted(decoded(tmp_path / "out")["train"]) == ["a", "b", "c"]
-    assert "note: no document fell to validation" in capsys.readouterr().out
+    note = "note: no document fell to validation; of 3 documents none fell to it: take a val_every"
+    assert f"{note} (--val-every) from 2 to 3\n" in capsys.readouterr().out
+    assert run("check", tmp_path / "out") == 0
+    assert note in capsys.readouterr().out
 
 
-def test_other_text_does_not_follow_in_the_same_folder(tmp_path, capsys):
-    (tmp_path / "a.txt").write_text("abc" * 50)
-    words = ("text", tmp_path / "a.txt", "--out", tmp_path / "out", "--tokenizer", "characters")
+@pytest.mark.parametrize("tokenizer", ["bytes", "characters"])
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("other", ["I like dogs.\n", "I like Cats.\n", "I like cats.\n\n", "?"])
+def test_text_that_has_changed_is_not_taken_for_the_old_one(
+    tmp_path, capsys, other, stopped, tokenizer
+):
+    file, out = tmp_path / "pet.txt", tmp_path / "out"
+    if tokenizer == "bytes":  # loads sooner than GPT-2's
+        tokenizer = tmp_path / "bytes.json"
+        BPETokenizer([], ["<|endoftext|>"]).save(tokenizer)
+    words = ("text", file, "--out", out, "--tokenizer", tokenizer, "--shard-tokens", 3)
+    file.write_text("I like cats.\n")
     assert run(*words, "--processes", 1) == 0
-    (tmp_path / "a.txt").write_text("abc" * 51)
+    if stopped:
+        (out / "shards.json").unlink()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    file.write_text(other)
+    os.utime(file, (0, 0))
     assert run(*words, "--processes", 1) == 1
-    assert "was written from another source" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "text" in error and error.endswith(": take another folder\n") and error.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_the_same_text_elsewhere_is_the_same_and_other_text_of_that_name_is_not(tmp_path, capsys):
+    for folder, text in {"a": "alpha one", "b": "omega two", "c": "alpha one"}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "input.txt").write_text(text)
+    BPETokenizer([], ["<|endoftext|>"]).save(tmp_path / "bytes.json")
+    words = ("--out", tmp_path / "out", "--tokenizer", tmp_path / "bytes.json", "--processes", 1)
+    assert run("text", tmp_path / "a" / "input.txt", *words) == 0
+    assert run("text", tmp_path / "b" / "input.txt", *words) == 1
+    assert "the text has changed since" in capsys.readouterr().err
+    assert run("text", tmp_path / "c" / "input.txt", *words) == 0
+    assert "all were there before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("name", "cut", "cure"),
+    [
+        ("a.txt", "file", "cut the text with --documents paragraph, or add documents"),
+        ("a.txt", "paragraph", "cut the text with --documents line, or add documents"),
+        ("a.txt", "line", "add documents"),
+        ("a.jsonl", "file", "add documents"),
+    ],
+)
+def test_one_document_cannot_be_both_trained_on_and_judged_by(
+    tmp_path, capsys, name, cut, cure, seed
+):
+    (tmp_path / name).write_text('{"text": "abc"}\n')
+    words = ("text", tmp_path / name, "--documents", cut, "--val-every", 2, "--seed", seed)
+    words += ("--tokenizer", "characters")
+    assert run(*words, "--out", tmp_path / "out", "--processes", 1) == 0
+    missing = "validation" if check_shards(tmp_path / "out")["train"] else "training"
+    said = f"note: no document fell to {missing}; one document cannot be both learned from and "
+    assert f"{said}judged by: {cure}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["characters.json", "model.safetensors", "source.json"])
+def test_a_file_that_is_not_ours_is_never_written_over(tmp_path, hub, capsys, name):
+    (tmp_path / "a.txt").write_text("abc")
+    (out := tmp_path / "out").mkdir()
+    (out / name).write_text('["a", "b"]')
+    source = ("fineweb-edu",) if name == "source.json" else ("text", tmp_path / "a.txt")
+    more = () if name == "source.json" else ("--tokenizer", "characters")
+    assert run(*source, "--out", out, "--processes", 1, *more) == 1
+    assert "take another folder\n" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in out.iterdir()} == {name: '["a", "b"]'}
+
+
+def test_a_tokenizer_in_the_folder_of_the_shards_is_never_written_over(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("abc")
+    for name, special in (("bpe", "<|endoftext|>"), ("other", "<|user|>")):
+        tokenizer = BPETokenizer.train("hugs hug", 260, dict.fromkeys(["<|endoftext|>", special]))
+        tokenizer.save(tmp_path / f"{name}.json")
+    before = (tmp_path / "bpe.json").read_bytes()
+    words = ("text", tmp_path / "a.txt", "--out", tmp_path, "--processes", 1)
+    assert run(*words, "--tokenizer", tmp_path / "other.json") == 1
+    assert "bpe.json is there already, and of another tokenizer" in capsys.readouterr().err
+    assert (tmp_path / "bpe.json").read_bytes() == before and not list(tmp_path.glob("*.bin"))
 
 
 def test_a_damaged_shard_is_named_by_check(tmp_path, capsys):

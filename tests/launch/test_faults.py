@@ -475,7 +475,11 @@ def cut(path):
 
 
 DATA = {
-    "too few sequences for two": (lambda data: written(data, 5), 65, "lower the ranks, B or T"),
+    "too few sequences for two": (
+        lambda data: written(data, 5),
+        65,
+        "of 2 ranks: take a B (--micro-batch) of at most",
+    ),
     "an empty shard": (
         lambda data: (written(data, 200) / "train_000001.bin").write_bytes(b""),
         65,

@@ -24,7 +24,10 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("generate_input", "sampling", "cache", "generate", "int8", "evaluate_input", "evaluate"),
     ),
     "14": ("fast_step", ("step",)),
-    "15": ("never_lost", ("shard_format", "shard_writer", "shards", "state_files", "checkpoint")),
+    "15": (
+        "never_lost",
+        ("shard_format", "shard_folder", "shard_writer", "shards", "state_files", "checkpoint"),
+    ),
     "16": ("ddp", ("distributed", "config", "run", "train")),
 }
 GROUND = ("files", "assets")  # below all of them
@@ -38,6 +41,7 @@ BACK_ROOMS: dict[str, str] = {
     "simple_input": "refuses texts that cannot be trained on, and a loss that is no number",
     "generate_input": "refuses prompts, ids and logits that nobody can write from",
     "shard_format": "reads the files of chapter 15 and refuses damaged ones; it reads one by hand",
+    "shard_folder": "refuses a folder that holds other text, or what is not ours to write over",
     "shard_writer": "writes them, and goes on after a kill; the chapter cuts a row by hand",
     "state_files": "takes tensors out of nested dictionaries and puts them back",
     "evaluate_input": "refuses texts and exam questions that nobody can judge",

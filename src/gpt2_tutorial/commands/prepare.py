@@ -4,46 +4,30 @@ A run that was cut off goes on with the same command; no half shard ever has a w
 """
 
 import argparse
-import gzip
-import hashlib
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from tqdm.auto import tqdm
 
 from gpt2_tutorial import assets
-from gpt2_tutorial.files import write_whole
+from gpt2_tutorial.commands.documents import CUTS, KINDS, Source, text_source
+from gpt2_tutorial.commands.text_files import PrepareError
+from gpt2_tutorial.files import read_small, write_whole
 from gpt2_tutorial.runs.encode import END_OF_TEXT, EncodeError, ParallelEncoder, load_tokenizer
-from gpt2_tutorial.shard_format import ShardError, check_shards
-from gpt2_tutorial.shard_writer import write_shards
+from gpt2_tutorial.shard_format import ShardError, check_shards, read_index, why_empty
+from gpt2_tutorial.shard_writer import documents_hash, write_shards
 
-KINDS = (".txt", ".md", ".jsonl", ".jsonl.gz", ".parquet")
 SPEECHES = 5_000  # characters of Shakespeare that make a document
 HUB = {  # name: (repository, configuration, branch)
     "fineweb-edu": ("HuggingFaceFW/fineweb-edu", "sample-10BT", "main"),
     "openwebtext": ("Skylion007/openwebtext", None, "refs/convert/parquet"),
 }
-
-
-class PrepareError(RuntimeError):
-    """The text could not be had; the message says what to do."""
-
-
-@dataclass
-class Source:
-    """Documents that can be read again from the beginning, and what they are."""
-
-    about: str
-    documents: Any  # called for a fresh iterator of str
-    replaced: list[str] = field(default_factory=list)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,13 +69,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = sources.add_parser(
         "text", parents=[shared], allow_abbrev=False, help="files or folders of this machine"
     )
-    text.add_argument("paths", nargs="+", type=Path, metavar="FOLDER", help=", ".join(KINDS))
+    text.add_argument(
+        "paths", nargs="+", type=Path, metavar="FOLDER",
+        help=f"or a file; read are {', '.join(KINDS)}, also packed as .gz, .bz2 or .xz",
+    )  # fmt: skip
     text.add_argument(
         "--field", default="text", metavar="NAME",
         help="which field of jsonl, column of parquet (default: %(default)s)",
     )  # fmt: skip
     text.add_argument(
-        "--documents", choices=("file", "paragraph", "line"), default="file",
+        "--documents", choices=CUTS, default="file",
         help="what a document is in a text file; a paragraph ends at an empty line "
         "(default: %(default)s)",
     )  # fmt: skip
@@ -115,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
     """Do what the command line asks; return its exit code: 0, 1, or 130 after Ctrl-C."""
     try:
         if args.source == "check":
-            _tell(args.folder, check_shards(args.folder))
+            counts = check_shards(args.folder)
+            _tell(args.folder, counts)
         else:
             _prepare(args)
         return 0
@@ -128,11 +116,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    if args.limit is not None and args.limit < 1:
-        raise ValueError(f"--limit must be 1 or more, not {args.limit}")
+    val_every = {"shakespeare": 10}.get(args.source, 100)
+    val_every = val_every if args.val_every is None else args.val_every
+    for name, number, least in (
+        ("--limit", args.limit, 1),
+        ("--val-every", val_every, 2),
+        ("--shard-tokens", args.shard_tokens, 1),
+        ("--shuffle", args.shuffle, 0),
+        ("--seed", args.seed, 0),
+    ):
+        if number is not None and number < least:
+            raise ValueError(f"{name} must be {least} or more, not {number}")
     out = args.out or Path("data", args.source)
     source = _source(args, out)
     kind, value = _tokenizer(args, source)
+    about = source.about
+    if kind == "characters" or not about:
+        content, characters = _read_through(args, source, kind == "characters")
+        about, value = about or f"text, sha256 {content}", value or characters
     tokenizer = load_tokenizer(kind, value)
     end = tokenizer.id_of[END_OF_TEXT] if kind == "characters" else None
     begin = time.perf_counter()
@@ -147,25 +148,48 @@ def _prepare(args: argparse.Namespace) -> None:
             out,
             args.shard_tokens,
             end_of_text=end,
-            val_every=args.val_every or (10 if args.source == "shakespeare" else 100),
+            val_every=val_every,
             shuffle=args.shuffle,
             seed=args.seed,
-            source=f"{source.about}, limit {args.limit}",
+            source=f"{about}, limit {args.limit}",
             encode=encode,
         )
         seconds = time.perf_counter() - begin
     done = f"; {encode.tokens:,} made in {seconds:.1f} s"
-    _tell(out, counts, done if encode.tokens else "; all were there before")
-    if source.replaced:
-        first = f"{len(source.replaced)} files hold bytes that are no UTF-8, each now a �"
-        print(f"note: {first}; the first is {source.replaced[0]}")
+    more = done if encode.tokens else "; all were there before"
+    _tell(out, counts, more, finer=source.finer)
+    for sentence in source.notes.sentences():
+        print(f"note: {sentence}")
 
 
-def _tell(folder: Path, counts: dict[str, int], more: str = "") -> None:
+def _tell(folder: Path, counts: dict[str, int], more: str = "", **cure: str) -> None:
     parts = ", ".join(f"{count:,} tokens for {split}" for split, count in counts.items())
     print(f"{folder}: {parts}{more}")
-    if not counts["val"]:
-        print("note: no document fell to validation; a smaller --val-every would change that")
+    for split, purpose in {"train": "training", "val": "validation"}.items():
+        if not counts[split]:
+            reason = why_empty(read_index(folder), split, **cure)
+            print(f"note: no document fell to {purpose}; {reason}")
+
+
+def _read_through(
+    args: argparse.Namespace, source: Source, want_characters: bool
+) -> tuple[str, str]:
+    """Read all of the text before anything is written: its sha256, and its characters."""
+    characters: set[str] = set()
+
+    def texts() -> Iterator[str]:
+        every = islice(source.documents(), args.limit)
+        for text in tqdm(every, "reading", unit=" documents", leave=False, disable=args.quiet):
+            if want_characters:
+                characters.update(text)
+            yield text
+
+    content = documents_hash(texts())
+    if END_OF_TEXT in characters:
+        raise PrepareError(
+            f"the text holds {END_OF_TEXT!r}, which stands between documents here: take it out"
+        )
+    return content, "".join(sorted(characters | {END_OF_TEXT}))
 
 
 def _source(args: argparse.Namespace, out: Path) -> Source:
@@ -192,141 +216,13 @@ def _tokenizer(args: argparse.Namespace, source: Source) -> tuple[str, str]:
         raise PrepareError(
             "--tokenizer characters reads all of the text twice, so it needs text on this machine"
         )
-    characters = {c for text in islice(source.documents(), args.limit) for c in set(text)}
-    if END_OF_TEXT in characters:
-        raise PrepareError(
-            f"the text holds {END_OF_TEXT!r}, which stands between documents here: take it out"
-        )
-    return "characters", "".join(sorted(characters | {END_OF_TEXT}))
+    return "characters", ""  # which ones, the text says
 
 
 def _existing(path: str) -> str:
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise PrepareError(f"there is no tokenizer {path}: say gpt2, characters, or a file")
     return path
-
-
-# --- text on this machine
-
-
-def text_source(paths: Iterable[Path], name: str = "text", cut: str = "file") -> Source:
-    """Read documents from files, and from folders with everything below them."""
-    files = find_files(paths)
-    sizes = "\n".join(f"{file.name} {file.stat().st_size}" for file in files)
-    summary = hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    replaced: list[str] = []
-
-    def documents() -> Iterator[str]:
-        replaced.clear()
-        for file in files:
-            yield from _read(file, name, cut, replaced)
-
-    about = f"text: {len(files)} files {summary}, field {name}, each {cut}"
-    return Source(about, documents, replaced)
-
-
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """List the files that are meant, those of a folder in the order of their names."""
-    files = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = (p for p in path.rglob("*") if p.name.endswith(KINDS))
-            seen = (p for p in inside if not _is_hidden(p.relative_to(path)) and p.is_file())
-            found = sorted(seen, key=lambda p: p.relative_to(path).parts)
-            if not found:
-                raise PrepareError(f"{path} holds no {', '.join(KINDS)}")
-            files += found
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise PrepareError(f"there is no file or folder {path}")
-    return files
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _read(file: Path, name: str, cut: str, replaced: list[str]) -> Iterator[str]:
-    try:
-        if file.name.endswith(".parquet"):
-            yield from _parquet(file, name)
-        elif file.name.endswith((".jsonl", ".jsonl.gz")):
-            yield from _jsonl(file, name)
-        else:
-            yield from _text(file, cut, replaced)
-    except OSError as error:
-        raise PrepareError(f"{file} cannot be read ({error.strerror or error})") from None
-
-
-def _text(file: Path, cut: str, replaced: list[str]) -> Iterator[str]:
-    with file.open("rb") as stream:
-        wide = stream.read(2) in (b"\xff\xfe", b"\xfe\xff")
-    encoding = "utf-16" if wide else "utf-8-sig"
-    with file.open(encoding=encoding, errors="replace", newline="") as stream:
-        pieces = {"file": _whole, "paragraph": _paragraphs, "line": iter}[cut](stream)
-        for piece in pieces:
-            if "�" in piece and (not replaced or replaced[-1] != str(file)):
-                replaced.append(str(file))
-            if piece := piece if cut == "file" else piece.strip("\r\n"):
-                yield piece
-
-
-def _whole(stream: Iterable[str]) -> Iterator[str]:
-    yield "".join(stream)
-
-
-def _paragraphs(stream: Iterable[str]) -> Iterator[str]:
-    held: list[str] = []
-    for line in stream:
-        if line.strip():
-            held.append(line)
-        elif held:
-            yield "".join(held)
-            held = []
-    yield "".join(held)
-
-
-def _jsonl(file: Path, name: str) -> Iterator[str]:
-    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
-        try:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield _field(line, name, f"{file}, line {number}")
-        except EOFError:
-            raise PrepareError(f"{file} ends too early: copy it anew") from None
-
-
-def _field(line: bytes, name: str, where: str) -> str:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        raise PrepareError(f"{where}: this is no JSON: {line[:40]!r}") from None
-    text = row.get(name) if isinstance(row, dict) else None
-    if not isinstance(text, str):
-        raise PrepareError(f"{where}: there is no text in the field {name!r}: choose with --field")
-    return text
-
-
-def _parquet(file: Path, name: str) -> Iterator[str]:
-    try:
-        import pyarrow.lib
-        import pyarrow.parquet
-    except ImportError:
-        raise PrepareError(f"{file} needs pyarrow: run `pip install pyarrow`") from None
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
-        if name not in table.schema_arrow.names:
-            there = ", ".join(table.schema_arrow.names)
-            raise PrepareError(f"{file} has no column {name!r}: choose from {there} by --field")
-        for batch in table.iter_batches(batch_size=1_000, columns=[name]):
-            for row, text in enumerate(batch.column(0).to_pylist()):
-                if not isinstance(text, str):
-                    raise PrepareError(f"{file}: the column {name!r} holds {text!r} in row {row}")
-                yield text
-    except pyarrow.lib.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise PrepareError(f"{file} cannot be read as parquet ({reason})") from None
 
 
 def _speeches() -> Iterator[str]:
@@ -360,13 +256,14 @@ def hub_source(name: str, configuration: str | None, out: Path) -> Source:
 
     def version() -> str:
         note = out / "source.json"  # other text must not follow after a stop
-        if note.is_file():
+        if note.exists():
             try:
-                known = json.loads(note.read_text(encoding="utf-8"))
+                known = json.loads(read_small(note, 10_000))
                 if known["repository"] == repository:
                     return known["version"]
-            except (ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 pass
+            raise PrepareError(f"{note} is of something else: take another folder")
         try:
             found = huggingface_hub.HfApi().dataset_info(repository, revision=branch).sha
         except Exception as error:  # whatever the network does

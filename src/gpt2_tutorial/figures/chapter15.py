@@ -17,7 +17,7 @@ from gpt2_tutorial.figures.style import (
     bare,
 )
 
-FIELDS = (PALE, SKY, YELLOW, GREEN, ORANGE, PALE, SKY, PALE, YELLOW, SKY)
+FIELDS = (PALE, SKY, YELLOW, GREEN, ORANGE, PALE, SKY, PALE, YELLOW, SKY, GREEN)
 ROW = 16  # bytes
 
 

@@ -5,6 +5,7 @@ It imports neither torch nor the shards, so that a process starts in a moment.
 
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -97,8 +98,13 @@ class ParallelEncoder:
     """
 
     def __init__(self, kind: str, value: str = "", processes: int = 1):
-        if processes < 1:
-            raise ValueError(f"processes must be 1 or more, not {processes}")
+        cores = os.cpu_count() or 1
+        most = 4 * cores  # more of them take memory and gain no time
+        if not 1 <= processes <= most:
+            raise ValueError(
+                f"processes must be from 1 to {most}, 4 for each core of this machine, "
+                f"not {processes}"
+            )
         self.kind, self.value, self.processes = kind, value, processes
         self.workers: list[tuple[BaseProcess, Connection]] = []
         self.tokens = 0
