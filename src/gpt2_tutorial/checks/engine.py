@@ -33,7 +33,7 @@ __all__ = [
     "check", "examine", "exercise", "load", "load_all", "run", "value_exercise",
 ]  # fmt: skip
 
-PLAIN = ("not callable", "no return", "type")
+PLAIN = ("not callable", "no return", "type", "borrowed")
 
 
 @dataclass(frozen=True)
