@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gpt2_tutorial.checks.calls import is_large
 from gpt2_tutorial.checks.compare import as_tensor, difference, same
 from gpt2_tutorial.checks.diagnose import NOT_TRIED, Diagnosis
 from gpt2_tutorial.checks.registry import Exercise
@@ -24,6 +25,9 @@ def diagnose_value(exercise: Exercise, answer: object) -> Diagnosis:
     """
     if _is_blank(answer) or or_else(False, _is_shipped, exercise.stub, answer):
         return NOT_TRIED
+    if is_large(answer):
+        much = f"Your answer is {describe(answer)}, and holds far more than any right one."
+        return Diagnosis("wrong", "type", much)
     known = _recognised(exercise, answer, lambda right: answer)
     known = known or _recognised(exercise, answer, lambda right: _tidied(right, answer))
     if known:
