@@ -84,6 +84,7 @@ PYTORCH = {  # a part of what PyTorch says → the same for beginners
     "used as indices must be": "An index has to be whole numbers: call .long() on it.",
     "Boolean value of Tensor": "`if` wants one True or False, and this tensor holds many.",
     "leaf Variable that requires grad": "Change the table inside `with torch.no_grad():`.",
+    "cannot access local variable": "Give this name its first value above the loop.",
     "must be Tensor, not": "Functions of torch take tensors. For a plain number use those of math.",
 }
 NOT_TRIED = Diagnosis("not tried", "not tried")
