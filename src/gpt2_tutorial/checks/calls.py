@@ -133,7 +133,7 @@ def call(fn: Callable, case: tuple, observe: Callable | None = None) -> CallResu
             warnings.simplefilter("ignore")
             value = fn(*given) if observe is None else observe(fn, *given)
         if is_large(value):
-            raise TooLarge(f"{describe(value)}, far more than any right answer holds")
+            raise TooLarge(f"{describe(value)} that holds far more than any right answer")
         outcome.value = or_else(value, copied, value)
     except KeyboardInterrupt:
         raise

@@ -1,7 +1,8 @@
 """Grade a student's notebook: every exercise in a process of its own, with fresh random cases.
 
-The student's code is run as it stands. That is no sandbox: grade strangers' notebooks where you
-would run strangers' programs.
+The student's code is run as it stands, and only tells what its answer gave; what is right is
+decided here. That is no sandbox: an answer may call the book's own solution, and it may do to your
+files and programs what you may. Grade strangers' notebooks where you would run their programs.
 """
 
 from __future__ import annotations
@@ -55,10 +56,9 @@ def grade(notebook: str | Path, seed: int = 0, seconds: float = SECONDS) -> dict
 
     tries = [(id, place) for id in wanted for place in places.get(id, [])]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        replies = pool.map(lambda one: _in_own_process(one[0], cells, one[1], seed, seconds), tries)
-        results = [
-            (id, judged(id, reply, seed)) for (id, _), reply in zip(tries, replies, strict=True)
-        ]
+        replies = list(pool.map(lambda one: _in_own_process(cells, *one, seed, seconds), tries))
+    pairs = zip(tries, replies, strict=True)
+    results = [(id, judged(id, reply, seed)) for (id, _), reply in pairs]
     absent = {id: Result("not tried", f"○ {id} is not in this notebook") for id in wanted}
     results.sort(key=lambda one: BEST_FIRST.index(one[1].status), reverse=True)
     return _report(notebook, seed, absent | dict(results))
@@ -143,7 +143,7 @@ def judged(id: str, reply: str, seed: int = 0) -> Result:
     return Result("wrong", f"✗ {id} {sentence}", kind="cell")
 
 
-def _in_own_process(id: str, cells: list, place: int, seed: int, seconds: float) -> str:
+def _in_own_process(cells: list, id: str, place: int, seed: int, seconds: float) -> str:
     """Run an attempt and give its reply."""
     earlier = [source for source, _ in cells[:place]]
     job = {"id": id, "cell": cells[place][0], "earlier": earlier, "seed": seed}
@@ -203,8 +203,8 @@ def _marked(mark: str) -> list[int]:
 def escaped(text: str) -> str:
     """Show characters that a terminal would obey, such as escape codes, instead of sending them.
 
-    >>> escaped("red: \x1b[31m")
-    'red: \\x1b[31m'
+    >>> print(escaped("red: " + chr(27) + "[31m"))
+    red: \\x1b[31m
     """
     return "".join(
         ascii(mark)[1:-1] if category(mark) in HIDDEN and mark != "\n" else mark for mark in text

@@ -36,8 +36,13 @@ def operations_of(answer: Callable, case: tuple, observe: Callable | None = None
     >>> sorted(operations_of(lambda x: x.softmax(0).log(), (torch.ones(2),)))
     ['log', 'softmax']
     """
-    with _Listener() as listener:
-        call(answer, case, observe)
+    listener = _Listener()
+
+    def heard(*given: object) -> object:
+        with listener:
+            return answer(*given)
+
+    call(heard, case, observe)
     return listener.names
 
 

@@ -23,7 +23,7 @@ from gpt2_tutorial.checks.stubs import bound_name
 PACKAGE = "gpt2_tutorial.checks"
 GENERIC = (
     "not callable", "raised", "no return", "in place", "frozen",
-    "type", "shape", "dtype", "nan", "value", "borrowed",
+    "type", "shape", "dtype", "nan", "value", "second", "borrowed",
 )  # fmt: skip
 
 
