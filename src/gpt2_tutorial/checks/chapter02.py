@@ -29,15 +29,14 @@ def logits_of_all_sizes(rng: random.Random):
     yield (torch.tensor([[0.0, 0.0], [1000.0, 1001.0]]),)
     yield (torch.tensor([[0.0, 1000.0]]),)
     yield (torch.tensor([[1000.0, 0.0, -1000.0]]),)
-    yield (
-        torch.tensor([[0.0, 0.0, 0.0, 0.0, 100.0], [-1001.0, -1002.0, -1000.0, -1001.0, -1001.0]]),
-    )
+    yield (torch.tensor([[0.0, 0.0, 0.0, 0.0, 100.0], [-119.0, -120.0, -118.0, -119.0, -119.0]]),)
     for size in range(2, 25):
         yield (random_logits(rng, size, size + 1, spread=3.0),)
 
 
 @exercise(
     "02.1", subgoal="softmax", spec=softmax_by_loops, inputs=logits_of_all_sizes,
+    atol=4e-5,  # float32 counts in steps of 6e-5 at 1,000, so logsumexp is off by up to half a step
     without=("softmax", "log_softmax", "softmin"),
 )  # fmt: skip
 def softmax(logits):
