@@ -42,6 +42,7 @@ ANSWERS = [
     ("02.1", "lambda z: shares((z - z.amax(1, keepdim=True)) * math.log(2.718))", "rounded e"),
     ("02.1", "lambda z: 2.718**z / (2.718**z).sum(1, keepdim=True)", "rounded e, overflow"),
     ("02.1", "lambda z: (z - z.amax(1, True)).exp() / z.exp().sum(0)", "nan"),
+    ("02.1", "lambda z: by_columns((z - z.amax(1, True)).exp())", "column sums"),
     ("02.1", "lambda z: z.softmax(1)", "borrowed"),
     ("02.1", "lambda z: F.log_softmax(z, 1).exp()", "borrowed"),
     ("02.1", "lambda z: (z - z.logsumexp(1, keepdim=True)).exp()", "passed"),
@@ -80,12 +81,17 @@ ANSWERS = [
     ("05.6", "lambda v, c: torch.eye(v, c)", "identity"),
     ("05.6", "lambda v, c: torch.randn(v, c) / 1e8", "almost zero"),
     ("05.6", "lambda v, c: F.softmax(torch.randn(v, c), -1)", "shares"),
+    ("05.6", "lambda v, c: 0.02 * torch.rand(v, c)", "shares"),
     ("05.6", "lambda v, c: torch.nn.init.normal_(torch.empty(v, c), 0, 0.02)", "passed"),
 ]
 
 
 def shares(z):
     return z.exp() / z.exp().sum(1, keepdim=True)
+
+
+def by_columns(powers):
+    return powers / powers.sum(0)
 
 
 def loop(lines):
@@ -119,7 +125,8 @@ def rows(ids, n, pad):
 @pytest.mark.parametrize(("id", "answer", "kind"), ANSWERS, ids=lambda part: str(part)[:40])
 def test_a_readers_answer(id, answer, kind):
     given = {"F": F, "torch": torch, "math": math, "shares": shares, "loop": loop, "rows": rows}
-    result = run(id, eval(answer, given | {"blame": blame}))
+    given |= {"blame": blame, "by_columns": by_columns}
+    result = run(id, eval(answer, given))
     assert (result.mutant or result.kind) == kind, result.message
 
 

@@ -75,9 +75,8 @@ PYTORCH = {  # a part of what PyTorch says → the same for beginners
     "write a = a / b, not a /= b.",
     "not implemented for 'Long'": "It needs fractions: turn the whole numbers into .float() first.",
     "Input dtype must be either a floating point": "It needs fractions: call .float() first.",
-    "to have the same dtype": "@ wants one kind of number on both sides: call .float() on the "
-    "whole ones.",
-    "expected scalar type": "Both need one kind of number: call .float() on the whole ones.",
+    "to have the same dtype": "@ wants one kind of number on both sides: call .float() on both.",
+    "expected scalar type": "Both need one kind of number: call .float() on both.",
     "at non-singleton dimension": "Two shapes do not fit. Did a sum or a maximum lose its axis? "
     "keepdim=True keeps it.",
     "shapes cannot be multiplied": "In a @ b, a must have as many columns as b has rows.",
