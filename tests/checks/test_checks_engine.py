@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from gpt2_tutorial.checks import audit, check, engine, registry
 from gpt2_tutorial.checks.calls import call, copied
@@ -103,6 +104,37 @@ def test_the_solution_passes():
 )
 def test_an_empty_function_is_not_tried(source):
     assert examine(toy(), defined(source)).message == "○ 99.1 not tried yet"
+
+
+def test_pytorchs_own_refusal_is_no_empty_stub():
+    """PyTorch raises NotImplementedError too: for softmax of whole numbers, for one."""
+    result = run("01.1", lambda counts: counts.softmax(1))
+    assert result.status == "wrong" and "softmax" in result.message
+
+
+def test_a_mistake_is_not_told_by_the_type_of_its_error_alone():
+    """A known mistake raises a TypeError; another TypeError is not that mistake."""
+
+    def known(counts):
+        return counts + "1"
+
+    exercise = toy(mutants={"text": Mutant("You add a text.", lambda: known)})
+    assert examine(exercise, lambda counts: counts + "1").mutant == "text"
+    assert examine(exercise, lambda counts: None + counts).kind == "raised"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda z: z.softmax(1),
+        lambda z: F.softmax(z, -1),
+        lambda z: torch.log_softmax(z, 1).exp(),
+        lambda z: torch.nn.Softmax(1)(z),
+    ],
+)
+def test_a_right_answer_by_what_the_task_forbids_is_told_so(answer):
+    result = run("02.1", answer)
+    assert result.kind == "borrowed" and "softmax` does the work" in result.message
 
 
 BUGGY = "def split(text, part=0.5):\n    cut = len(text)\n    return text[:cut], text[cut:]\n"
@@ -258,7 +290,8 @@ def test_the_smallest_failing_case_is_shown():
 def test_a_mutant_that_raises_is_known_by_its_error():
     crash = mutant(lambda counts: {}[0], "You looked it up in an empty dictionary.")
     found = toy(mutants={"crash": crash, **toy().mutants})
-    assert examine(found, lambda counts: {}[1]).mutant == "crash"
+    assert examine(found, lambda counts: dict()[0]).mutant == "crash"
+    assert examine(found, lambda counts: {}[1]).mutant is None  # KeyError too, of another key
     assert examine(found, lambda counts: [][1]).kind == "raised"
 
 
@@ -618,7 +651,7 @@ def test_a_broken_exercise_is_a_message(registered):
 
 
 def test_an_error_keeps_no_frames_alive():
-    assert call(leave, ()).error.__traceback__ is None
+    assert call(leave, ()).error.kinds[0] == "builtins.SystemExit"
 
 
 # --- loading ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,15 +14,19 @@ import editions
 from gpt2_tutorial import checks
 from gpt2_tutorial.checks import __main__ as command
 from gpt2_tutorial.checks import grade as grading
-from gpt2_tutorial.checks import load
-from gpt2_tutorial.checks.attempt import attempt
-from gpt2_tutorial.checks.grade import CannotGrade, grade
+from gpt2_tutorial.checks import load, magics
+from gpt2_tutorial.checks.attempt import reply
+from gpt2_tutorial.checks.compare import same
+from gpt2_tutorial.checks.grade import CannotGrade, escaped, grade, judged
+from gpt2_tutorial.checks.letter import opened, sealed
 from gpt2_tutorial.checks.needed import needed
+from gpt2_tutorial.checks.show import describe, short
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NORMALISE = "def normalise_rows(counts):\n    return counts / counts.sum(1, keepdim=True)"
 CHECK = 'check("01.1", normalise_rows)'
+QUOTE = "'"
 
 
 def notebook_of(*cells: tuple[str, str | None]) -> dict:
@@ -48,8 +53,8 @@ def statuses(report: dict) -> dict[str, str]:
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    def here(id, cells, place, seed, seconds):
-        return attempt(id, cells[place][0], [source for source, _ in cells[:place]], seed)
+    def here(cells, id, place, seed, seconds):
+        return reply(id, cells[place][0], [source for source, _ in cells[:place]], seed)
 
     monkeypatch.setattr(grading, "_in_own_process", here)
     monkeypatch.setattr(grading, "AT_ONCE", 1)
@@ -89,6 +94,11 @@ def test_the_solved_notebook_passes_whole(path, tags, tmp_path):
 # --- one cell, in this process
 
 
+def attempt(id, cell, earlier, seed=0):
+    """Let a cell tell what its answer does, and judge that."""
+    return judged(id, reply(id, cell, earlier, seed), seed)
+
+
 @pytest.mark.parametrize(
     ("cell", "earlier"),
     [
@@ -97,6 +107,18 @@ def test_the_solved_notebook_passes_whole(path, tags, tmp_path):
         (f"{NORMALISE}\nnormalise_rows(1)\n{CHECK}", []),
         ('check("01.1", lambda counts: counts / counts.sum(1, keepdim=True))', []),
         (f"def mine(c):\n    return c / c.sum(1, keepdim=True)\n{CHECK[:14]} mine)", []),
+        (f"%%time\n{NORMALISE}\n{CHECK}", []),
+        (f"\n%%timeit -n1 -r1\n{NORMALISE}\n{CHECK}", []),
+        (f"%%capture out\n%%prun\n{NORMALISE}\n{CHECK}", []),
+        (CHECK, [f"%%time\n{NORMALISE}"]),
+        (f"torch.normal?\n?torch\n{NORMALISE}\n{CHECK}", []),
+        (f"x = (7\n% 4)\n{NORMALISE.replace('1,', 'x - 2,')}\n!ls\n{CHECK}", []),
+        (
+            f"text = {3 * QUOTE}\n%d of\n!x\n{3 * QUOTE}\n%time x = 1\n{NORMALISE}\n{CHECK}",
+            [],
+        ),
+        (f"%time normalise_rows = lambda c: c / c.sum(1, keepdim=True)\n{CHECK}", []),
+        (f"{NORMALISE}\nfiles = !ls\nfiles\n{CHECK}", []),
         (f"%matplotlib inline\n{NORMALISE}\n!ls\n{CHECK}", []),
         (f"from gpt2_tutorial.checks import check\n{NORMALISE}\n{CHECK}", []),
         (f"from gpt2_tutorial import checks\n{NORMALISE}\nchecks.{CHECK}", []),
@@ -129,6 +151,25 @@ def test_a_right_answer_is_found_wherever_it_stands(cell, earlier):
 )
 def test_a_cell_that_gives_nothing_is_told_so(cell, earlier, words):
     assert words in attempt("01.1", cell, earlier).message
+
+
+def test_without_ipython_the_commands_are_found_by_their_first_sign(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython.core.inputtransformer2", None)
+    assert magics.plain_python("a = 1\n!ls\na.b??\nif a:\n  %time a") == (
+        "a = 1\npass\npass\nif a:\n    pass"
+    )
+    text = f"a = {3 * QUOTE}\n%d{3 * QUOTE}"
+    assert magics.plain_python(f"%%time\n{text}") == text
+
+
+@pytest.mark.parametrize("tags", [None, 7, [1], "exercise:01.1", ["exercise:1.1", "exercise:a"]])
+@pytest.mark.usefixtures("in_this_process")
+def test_an_odd_tag_is_no_tag(tags, tmp_path):
+    cell = {"cell_type": "code", "metadata": {"tags": tags}, "source": NORMALISE}
+    order = "order = 'EBCDAF'; check('01.4', order)"
+    other = {"cell_type": "code", "metadata": None, "source": order}
+    found = statuses(grade(stored(tmp_path, {"cells": [cell, other]})))
+    assert (found["01.1"], found["01.4"]) == ("not tried", "passed")
 
 
 def test_a_known_mistake_keeps_its_name_under_another_seed():
@@ -180,7 +221,7 @@ def names_of(code: str, *earlier: str) -> list[str]:
         ("a", ["a = 1", "a = ("], ["a = 1"]),
         ("t.ones(1)", ["import t", "t.seed(0)", "for a in b:\n    t.rand(a)"], ["import t"]),
         ("t", ["import t", "t = f(t)", "t.seed(0)"], ["import t", "t = f(t)"]),
-        ("a", ["%load_ext x\na = 1", "%%time\na = 2"], ["a = 1"]),
+        ("a", ["%load_ext x\na = 1", "%%time\na = 2", "%%bash\na=3"], ["a = 1", "a = 2"]),
         ("[a for _ in b]", ["a = 1", "b = 2"], ["a = 1", "b = 2"]),
         ("broken(", ["a = 1"], []),
     ],
@@ -264,6 +305,96 @@ def test_a_table_for_people_and_json_for_machines(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["exercises"][0]["mutant"] == "columns"
     assert report["totals"] == {"passed": 1, "wrong": 1, "not tried": 3, "all": 5}
+
+
+HOSTILE = {
+    "replaced check": """from gpt2_tutorial.checks import engine
+engine.judge = engine.run = engine.examine = lambda *_: engine.Result("passed", "x")
+normalise_rows = lambda counts: counts""",
+    "the book's own": """from gpt2_tutorial.checks import EXERCISES
+normalise_rows = EXERCISES["01.1"].spec""",
+    "nonsense": """import os
+for number in range(3, 30):
+    try: os.write(number, b"[1, {")
+    except OSError: pass
+os._exit(0)""",
+    "a forged result": """import os
+for number in range(3, 30):
+    try: os.write(number, b'{"status": "passed", "message": "x"}')
+    except OSError: pass
+os._exit(0)""",
+    "a pipe": """import os
+os.mkfifo("result.json")
+os.mkfifo("job.json")
+normalise_rows = 3""",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", HOSTILE.values(), ids=HOSTILE)
+def test_no_answer_says_itself_that_it_is_right(cell, tmp_path):
+    notebook = notebook_of((cell, "exercise:01.1"), ("order = 'EBCDAF'", "exercise:01.4"))
+    found = statuses(grade(stored(tmp_path, notebook), seconds=30))
+    assert (found["01.1"], found["01.4"]) == ("wrong", "passed")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process began with")
+def test_a_process_in_a_session_of_its_own_ends_too(tmp_path):
+    pid = tmp_path / "pid"
+    cell = (
+        "import subprocess, pathlib\n"
+        "left = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+        f"pathlib.Path({str(pid)!r}).write_text(str(left.pid))"
+    )
+    grade(stored(tmp_path, notebook_of((cell, "exercise:01.1"))))
+    assert not is_running(int(pid.read_text()))
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_what_a_terminal_would_obey_is_shown_instead(tmp_path, capsys):
+    cell = "def normalise_rows(counts):\n    raise ValueError('\\x1b[31m\\x9b2J\\u202e × −')"
+    notebook = notebook_of((cell, "exercise:01.1"))
+    assert command.main(["grade", str(stored(tmp_path, notebook, "a\x1b[2J.ipynb"))]) == 0
+    shown = capsys.readouterr().out
+    assert r"ValueError: \x1b[31m\x9b2J\u202e × −" in shown and r"a\x1b[2J.ipynb" in shown
+    assert escaped(shown) == shown
+
+
+NO_LETTERS = [
+    "", "[]", "7", "null", '["value"]', "[" * 9999, '["nothing"]', '["value", ["x", 1, 2]]',
+    '["value", ["tensor", "load", [2], [1]]]', '["value", ["array", "S9999", [1], ["a"]]]',
+    '["account", "a", true, false, [], []]', '["account", "a", true, false, [[["is", 1]]], 3]',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", NO_LETTERS)
+@pytest.mark.parametrize("id", ["01.1", "01.4"])
+def test_a_reply_that_no_attempt_writes_is_wrong(id, told):
+    load("01")
+    assert judged(id, told).status == "wrong"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 3, 2**70, 0.5, float("inf"), "a\ud800", b"\x00a", (1, [2, {3}], {"a": (None,)}),
+        torch.ones(2, 0, 3), torch.tensor(7), torch.tensor([True]), torch.ones(3).bfloat16(),
+        np.float32(3), np.array([[1, 2]]), 1j, frozenset({2}),
+    ],
+)  # fmt: skip
+def test_a_letter_brings_a_value_over_as_it_is(value):
+    back = opened(sealed(value))
+    assert type(back) is type(value) or isinstance(value, np.generic)
+    assert same(value, back, 0.0, strict=True)
+
+
+@pytest.mark.parametrize(
+    "value", [len, range(3), torch.ones(1).to_sparse(), 1 + 2j * torch.ones(2)]
+)
+def test_a_value_of_another_kind_is_brought_over_by_its_description(value):
+    back = opened(sealed(value))
+    assert describe(back) == describe(value) and short(back) == short(value)
 
 
 # --- nothing to grade

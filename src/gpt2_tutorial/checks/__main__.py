@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from gpt2_tutorial.checks.grade import SECONDS, CannotGrade, grade
+from gpt2_tutorial.checks.grade import SECONDS, CannotGrade, escaped, grade
 
 SIGNS = {"passed": "✓", "wrong": "✗", "not tried": "○"}
 
@@ -19,7 +19,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         report = grade(asked.notebook, asked.seed, asked.seconds)
     except CannotGrade as problem:
-        print(problem, file=sys.stderr)
+        print(escaped(str(problem)), file=sys.stderr)
         return 2
     print(json.dumps(report, indent=1, ensure_ascii=False) if asked.json else table(report))
     return 0
@@ -57,9 +57,9 @@ def table(report: dict) -> str:
     a, seed 0: 1 of 1 passed, 0 wrong, 0 not tried
     ✓ 01.1 passed
     """
-    totals = report["totals"]
+    totals, name = report["totals"], escaped(report["notebook"])
     head = (
-        f"{report['notebook']}, seed {report['seed']}: {totals['passed']} of {totals['all']} "
+        f"{name}, seed {report['seed']}: {totals['passed']} of {totals['all']} "
         f"passed, {totals['wrong']} wrong, {totals['not tried']} not tried"
     )
     lines = [head]

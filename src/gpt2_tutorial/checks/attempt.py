@@ -1,7 +1,8 @@
-"""Run one exercise cell of a student's notebook and check what it hands over.
+"""Run one exercise cell of a student's notebook and tell what its answer does.
 
 `grade` starts this file as a process of its own, so that nothing a cell does can end the grading:
-an endless loop, `sys.exit()`, `os._exit()`, a full memory.
+an endless loop, `sys.exit()`, `os._exit()`, a full memory. This process says what the answer gave
+on each case; whether that is right, `grade` finds in a process where no student's code runs.
 """
 
 from __future__ import annotations
@@ -12,30 +13,33 @@ import json
 import math
 import os
 import sys
-from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
 from gpt2_tutorial import checks
-from gpt2_tutorial.checks.calls import error_text
-from gpt2_tutorial.checks.engine import Result
-from gpt2_tutorial.checks.needed import needed, plain_python
+from gpt2_tutorial.checks.calls import error_text, own_rng
+from gpt2_tutorial.checks.diagnose import account_of
+from gpt2_tutorial.checks.letter import NothingToCheck, nothing, sealed
+from gpt2_tutorial.checks.magics import plain_python
+from gpt2_tutorial.checks.needed import needed
+from gpt2_tutorial.checks.registry import PACKAGE
 
 MEMORY = 4 * 2**30  # bytes; without a limit one cell could take the machine down
 NOTHING = object()
 
 
-def attempt(id: str, cell: str, earlier: list[str], seed: int = 0) -> Result:
-    """Run a cell, and what it needs of earlier cells, and check the answer that it hands over.
+def attempt(id: str, cell: str, earlier: list[str], seed: int = 0) -> object:
+    """Run a cell, and what it needs of earlier cells, and tell of the answer that it hands over.
 
-    >>> attempt("00.1", 'answer = math.log(2)\\ncheck("00.1", answer)', []).status
-    'passed'
+    That is a value, or a function's account; NothingToCheck says why there is none.
+
+    >>> attempt("00.1", 'answer = math.log(2)\\ncheck("00.1", answer)', [])
+    0.6931471805599453
     """
     names, handed = {"__name__": "__main__", "torch": torch, "math": math}, {}
-    checks.load(id[:2])
+    found = next(found for found in checks.load(id[:2]) if found.id == id)
     listening = checks.check
-    # the cell's check(...) hands the answer over; it is looked at below, with our seed
+    # the cell's check(...) hands the answer over; it is judged elsewhere, with our seed
     checks.check = lambda id, answer, **_: handed.update({id: answer})
     try:
         trouble = _run_earlier(needed(cell, earlier), names)
@@ -43,18 +47,18 @@ def attempt(id: str, cell: str, earlier: list[str], seed: int = 0) -> Result:
         error = _run(plain_python(cell), names)
     finally:
         checks.check = listening
-    name = checks.EXERCISES[id].name
-    answer = handed.get(id, names.get(name, NOTHING))
-    if answer is not NOTHING:
-        return checks.run(id, answer, seed)
-    if error:
-        return wrong(id, f"The cell raised {error}{trouble}")
-    return wrong(id, f"The cell neither defines {name!r} nor hands anything to check.")
-
-
-def wrong(id: str, sentence: str) -> Result:
-    """Make the result of a cell that gave nothing to check."""
-    return Result("wrong", f"✗ {id} {sentence}", kind="cell")
+    answer = handed.get(id, names.get(found.name, NOTHING))
+    if answer is NOTHING and error:
+        raise NothingToCheck(f"The cell raised {error}{trouble}")
+    if answer is NOTHING:
+        name = repr(found.name)
+        raise NothingToCheck(f"The cell neither defines {name} nor hands anything to check.")
+    if found.is_value:
+        return answer
+    if str(getattr(answer, "__module__", "")).startswith(PACKAGE):
+        raise NothingToCheck("The cell hands over the book's own answer. Write one of your own.")
+    with own_rng():
+        return account_of(found, answer, seed)
 
 
 def _run(code: str | ast.Module, names: dict) -> str:
@@ -76,22 +80,34 @@ def _run_earlier(nodes: list[ast.stmt], names: dict) -> str:
     return f" (a cell above it raised {first})" if first else ""
 
 
-def main(job: str, result: str) -> None:
-    """Read the job from one file, write its result to the other, and leave at once."""
+def reply(id: str, cell: str, earlier: list[str], seed: int = 0) -> str:
+    """Make an attempt and write its letter, whatever comes of it.
+
+    >>> reply("00.1", "1 / 0", [])
+    '["nothing", "The cell raised ZeroDivisionError: division by zero"]'
+    """
+    try:
+        return sealed(attempt(id, cell, earlier, seed))
+    except NothingToCheck as reason:
+        return nothing(str(reason))
+    except BaseException as error:  # an answer that raises KeyboardInterrupt, for one
+        return nothing(f"The answer ended with {type(error).__name__}.")
+
+
+def main() -> None:
+    """Read the job from the standard input, write the letter to the output, and leave at once."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # Windows has none
 
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    asked = json.loads(Path(job).read_text(encoding="utf-8"))
-    try:
-        made = attempt(**asked)
-    except BaseException as error:  # an answer that raises KeyboardInterrupt, for one
-        made = wrong(asked["id"], f"The answer ended with {type(error).__name__}.")
-    aside = Path(f"{result}.part")
-    aside.write_text(json.dumps(asdict(made)), encoding="utf-8")
-    aside.replace(result)
+    job = json.loads(sys.stdin.buffer.read())
+    out = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what the cell prints is not the reply
+    letter = reply(**job)
+    with os.fdopen(out, "wb") as file:
+        file.write(letter.encode())
     os._exit(0)  # threads that the cell left behind do not hold us
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

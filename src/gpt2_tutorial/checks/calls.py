@@ -18,7 +18,21 @@ from dataclasses import dataclass
 import torch
 
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.show import is_array, or_else, short
+from gpt2_tutorial.checks.show import describe, is_array, or_else, short
+
+MOST = 10_000  # items, or numbers in tensors: some hundred times what any right answer has
+
+
+class TooLarge(Exception):
+    """What a call gave is far larger than any right answer; the text says what it is."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An error as it was raised: the name of its class, of those above it, and its text."""
+
+    kinds: tuple[str, ...]
+    text: str
 
 
 @dataclass
@@ -26,7 +40,7 @@ class CallResult:
     """What one call gave: a value or an error, and what it did on the side."""
 
     value: object = None
-    error: BaseException | None = None
+    error: Raised | None = None
     changed: int | None = None
     printed: bool = False
 
@@ -34,7 +48,32 @@ class CallResult:
         """Show the value, or the error, on one short line."""
         if self.error is None:
             return short(self.value, digits=digits)
-        return f"{type(self.error).__name__}: {error_text(self.error)}".rstrip(": ")
+        return f"{self.error.kinds[0].split('.')[-1]}: {self.error.text}".rstrip(": ")
+
+
+def is_large(value: object) -> bool:
+    """Say whether a value is too large to be an answer: copying and comparing it would take long.
+
+    >>> is_large([0] * 1_000), is_large([[0] * 1_000] * 1_000), is_large(torch.zeros(200, 200))
+    (False, True, True)
+    """
+    return bool(or_else(False, _is_large, value))
+
+
+def _is_large(value: object) -> bool:
+    waiting, size = [value], 0
+    while waiting and size <= MOST:  # a list that holds itself is large, too
+        part = waiting.pop()
+        if isinstance(part, torch.Tensor):
+            size += part.numel()
+        elif is_array(part):
+            size += part.size
+        elif isinstance(part, (str, bytes)):
+            size += len(part) // 100
+        elif isinstance(part, (list, tuple, set, frozenset, dict)):
+            size += len(part)
+            waiting += [] if size > MOST else part.values() if isinstance(part, dict) else part
+    return size > MOST
 
 
 def error_text(error: BaseException, width: int = 160) -> str:
@@ -93,11 +132,15 @@ def call(fn: Callable, case: tuple, observe: Callable | None = None) -> CallResu
         with contextlib.redirect_stdout(screen), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = fn(*given) if observe is None else observe(fn, *given)
+        if is_large(value):
+            raise TooLarge(f"{describe(value)} that holds far more than any right answer")
         outcome.value = or_else(value, copied, value)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        outcome.error = error.with_traceback(None)
+        kinds = (kind for kind in type(error).__mro__ if issubclass(kind, BaseException))
+        names = tuple(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
+        outcome.error = Raised(names, error_text(error))
     outcome.printed = screen.used
     changed = (i for i, (a, b) in enumerate(zip(case, given, strict=True)) if not _kept(a, b))
     outcome.changed = next(changed, None)
@@ -132,13 +175,14 @@ def alike(expected: CallResult, got: CallResult, atol: float, *, strict: bool = 
     """Say whether two calls came to the same: the same answer, or the same kind of error.
 
     >>> one = CallResult(1)
-    >>> alike(one, CallResult(1.0), 0.0), alike(one, CallResult(error=KeyError()), 0.0)
+    >>> wrong = CallResult(error=Raised(("KeyError",), "'a'"))
+    >>> alike(one, CallResult(1.0), 0.0), alike(one, wrong, 0.0)
     (True, False)
     """
     if expected.error is not None or got.error is not None:
-        if strict:
-            return type(expected.error) is type(got.error)
-        return expected.error is not None and isinstance(got.error, type(expected.error))
+        if strict:  # one type of error has many causes; the text tells them apart
+            return expected.error == got.error
+        return bool(expected.error and got.error and expected.error.kinds[0] in got.error.kinds)
     return same(expected.value, got.value, atol, strict=strict)
 
 

@@ -97,6 +97,7 @@ value_exercise(
     __name__,
     subgoal="smooth",
     atol=1e-6,
+    hints={"second": 2},
     stub='answer = None  # for example (0.5, "yes")',
     solution='answer = (0.03, "no")',
 )

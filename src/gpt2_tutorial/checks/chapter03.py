@@ -20,9 +20,12 @@ class Part:
 
 
 def grads_after(fn, *nodes):
-    """The gradients that `fn` leaves in the parts; what it returns does not matter."""
+    """The gradients that `fn` leaves in the parts, and numbers that it changed there."""
+    before = [node.data for node in nodes]
     fn(*nodes)
-    return {f"{node.name}.grad": node.grad for node in nodes[:-1]}
+    found = {f"{node.name}.grad": node.grad for node in nodes[:-1]}
+    changed = (node for node, data in zip(nodes, before, strict=True) if node.data != data)
+    return found | {f"{node.name}.data, changed": node.data for node in changed}
 
 
 value_exercise(
@@ -120,6 +123,8 @@ def verdict(fn, parts, last):
     answer = fn(parts, last)
     if answer is None:
         return None
+    if isinstance(answer, str):
+        return "a text, not a list"
     names, needed = list(answer), set(ordered_by_waiting(parts, last))
     if OTHER in names:
         return "a name of an earlier call"

@@ -117,9 +117,13 @@ def first_look(make, vocab_size, n_embd):
     shape = tuple(table.shape)
     logits = table @ table.T  # every id's own vector, against every row
     excess = (-logits.log_softmax(1).mean() - math.log(len(table))).item()
-    rows = "differ" if (table != table[0]).any() else "all equal" if table.any() else "all 0"
+    kinds = len(table.unique(dim=0))
+    rows = "differ" if kinds == len(table) else "some equal" if kinds > 1 else "all equal"
+    below = "both sides of 0" if table.min() < 0 < table.max() else "one side of 0"
+    size = table.abs().max()  # slopes are as small as these numbers
+    numbers = "all 0" if size == 0 else "all about 0" if size < 1e-4 else below
     above = 0.0 if excess < 0.5 else round(excess, 1)
-    return {"shape": shape, "nats above ln V": above, "rows": rows}
+    return {"shape": shape, "nats above ln V": above, "rows": rows, "numbers": numbers}
 
 
 def table_sizes(rng: random.Random):

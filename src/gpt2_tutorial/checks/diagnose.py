@@ -12,8 +12,9 @@ from functools import cached_property
 
 import torch
 
-from gpt2_tutorial.checks.calls import CallResult, alike
+from gpt2_tutorial.checks.calls import CallResult, TooLarge, alike
 from gpt2_tutorial.checks.compare import KINDS, difference
+from gpt2_tutorial.checks.operations import LOOP, has_loop, operations_of
 from gpt2_tutorial.checks.registry import Exercise, Mutant
 from gpt2_tutorial.checks.show import describe, or_else, short
 from gpt2_tutorial.checks.stubs import untouched
@@ -37,7 +38,7 @@ class Trial:
     exercise: Exercise
     cases: list[tuple]
     expected: list[CallResult]
-    got: list[CallResult]
+    got: tuple[CallResult, ...]
 
     @cached_property
     def wrong(self) -> list[int]:
@@ -57,37 +58,89 @@ class Trial:
         ]
 
 
+@dataclass(frozen=True)
+class Account:
+    """What an answer is and did: all that it is judged by, so that it need not be there."""
+
+    described: str
+    is_function: bool = False
+    untouched: bool = False
+    got: tuple[CallResult, ...] = ()
+    borrowed: tuple[str, ...] = ()
+
+
+TOO_LARGE = f"{TooLarge.__module__}.{TooLarge.__name__}"
+PYTORCH = {  # a part of what PyTorch says → the same for beginners
+    "can't be cast to the desired output type": "Whole numbers cannot become fractions in place: "
+    "write a = a / b, not a /= b.",
+    "not implemented for 'Long'": "It needs fractions: turn the whole numbers into .float() first.",
+    "Input dtype must be either a floating point": "It needs fractions: call .float() first.",
+    "to have the same dtype": "@ wants one kind of number on both sides: call .float() on both.",
+    "expected scalar type": "Both need one kind of number: call .float() on both.",
+    "at non-singleton dimension": "Two shapes do not fit. Did a sum or a maximum lose its axis? "
+    "keepdim=True keeps it.",
+    "shapes cannot be multiplied": "In a @ b, a must have as many columns as b has rows.",
+    "used as indices must be": "An index has to be whole numbers: call .long() on it.",
+    "Boolean value of Tensor": "`if` wants one True or False, and this tensor holds many.",
+    "leaf Variable that requires grad": "Change the table inside `with torch.no_grad():`.",
+    "cannot access local variable": "Give this name its first value above the loop.",
+    "must be Tensor, not": "Functions of torch take tensors. For a plain number use those of math.",
+}
 NOT_TRIED = Diagnosis("not tried", "not tried")
+
+
+def account_of(exercise: Exercise, answer: object, seed: int = 0) -> Account:
+    """Call an answer on every case of one seed, and note what it did."""
+    described = describe(answer)
+    if answer is None or answer is Ellipsis or untouched(exercise.stub, answer):
+        return Account(described, untouched=True)
+    if not callable(answer):
+        return Account(described)
+    cases = exercise.cases(seed)
+    got = tuple(exercise._call(answer, case) for case in cases)
+    return Account(described, True, False, got, tuple(_borrowed(exercise, answer, cases[0])))
+
+
+def _borrowed(exercise: Exercise, answer: Callable, case: tuple) -> list[str]:
+    """Name what works in an answer although the task asks to do without it."""
+    names = [name for name in exercise.without if name != LOOP]
+    used = operations_of(answer, case, exercise.observe).intersection(names) if names else ()
+    loop = ["a loop over single items"] if LOOP in exercise.without and has_loop(answer) else []
+    return [f"PyTorch's own `{name}`" for name in sorted(used)] + loop
 
 
 def try_out(exercise: Exercise, answer: Callable, seed: int = 0) -> Trial:
     """Call the spec and the answer on every case of one seed."""
+    return _trial(exercise, tuple(exercise._call(answer, c) for c in exercise.cases(seed)), seed)
+
+
+def _trial(exercise: Exercise, got: tuple[CallResult, ...], seed: int) -> Trial:
     cases = exercise.cases(seed)
-    expected = [exercise._call(exercise.spec, case) for case in cases]
-    return Trial(exercise, cases, expected, [exercise._call(answer, case) for case in cases])
+    return Trial(exercise, cases, [exercise._call(exercise.spec, case) for case in cases], got)
 
 
-def diagnose_function(exercise: Exercise, answer: object, seed: int = 0) -> tuple:
+def diagnose_function(exercise: Exercise, account: Account, seed: int = 0) -> tuple:
     """Give the diagnosis of a function, and its trial (None where it was never called)."""
-    if answer is None or answer is Ellipsis or untouched(exercise.stub, answer):
+    if account.untouched:
         return NOT_TRIED, None
-    if not callable(answer):
+    if not account.is_function:
         sentence = (
-            f"Your answer is {describe(answer)}. Hand over the function itself, without calling "
+            f"Your answer is {account.described}. Hand over the function itself, without calling "
             f'it: check("{exercise.id}", {exercise.name}).'
         )
         return Diagnosis("wrong", "not callable", sentence), None
-    trial = try_out(exercise, answer, seed)
+    trial = _trial(exercise, account.got, seed)
     wrong, changed = trial.wrong, trial.changed
     if not wrong and not changed:
-        return Diagnosis("passed", "passed"), trial
+        if not account.borrowed:
+            return Diagnosis("passed", "passed"), trial
+        sentence = (
+            f"Your answers are right. But {account.borrowed[0]} does the work here, and the task "
+            "asks you to do without: write it by hand, this once."
+        )
+        return Diagnosis("wrong", "borrowed", sentence), trial
     found = (step(trial, wrong, changed) for step in LADDER)
     return next(diagnosis for diagnosis in found if diagnosis), trial
-
-
-def _unfinished(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
-    errors = [outcome.error for outcome in trial.got]
-    return NOT_TRIED if all(type(error) is NotImplementedError for error in errors) else None
 
 
 def _known_mistake(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
@@ -119,9 +172,12 @@ def _raised(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | N
     where = [i for i in wrong if trial.got[i].error is not None]
     if not where:
         return None
-    text = trial.got[where[0]].text()
-    blank = "ellipsis" in text.lower()
-    advice = " A `...` of the stub is still in it: put your code there." if blank else ""
+    text, error = trial.got[where[0]].text(), trial.got[where[0]].error
+    if error.kinds[0] == TOO_LARGE:
+        return Diagnosis("wrong", "raised", f"Your function returns {error.text}.", where[0])
+    advice = next((f" {words}" for part, words in PYTORCH.items() if part in text), "")
+    if "ellipsis" in text.lower():
+        advice = " A `...` of the stub is still in it: put your code there."
     count = "" if len(where) == len(trial.cases) else f" ({len(where)} of {len(trial.cases)} cases)"
     return Diagnosis("wrong", "raised", f"Your function raised {text}{count}.{advice}", where[0])
 
@@ -156,6 +212,8 @@ def _frozen(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | N
 
     if len(trial.cases) < 2 or not constant(trial.got) or constant(trial.expected):
         return None
+    if _compared(trial, wrong[0], len(wrong))[0] == "nan":  # that says more
+        return None
     sentence = "Your function gives the same answer for every input. Does it use its arguments?"
     return Diagnosis("wrong", "frozen", sentence, wrong[0])
 
@@ -173,7 +231,7 @@ def _smallest(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis |
 def _compared(trial: Trial, index: int, wrong: int) -> tuple[str, str]:
     want, got = trial.expected[index], trial.got[index]
     if want.error is not None:
-        name = type(want.error).__name__
+        name = want.error.kinds[0].split(".")[-1]
         return "value", f"Your function should refuse this input with a {name}."
     kind, sentence = difference(want.value, got.value, trial.exercise.atol)
     if got.value is None:
@@ -189,4 +247,4 @@ def _is_large(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.numel() > 1 and " of shape " in short(value)
 
 
-LADDER = (_unfinished, _known_mistake, _raised, _no_return, _in_place, _frozen, _smallest)
+LADDER = (_known_mistake, _raised, _no_return, _in_place, _frozen, _smallest)

@@ -14,7 +14,7 @@ import textwrap
 from dataclasses import dataclass
 
 from gpt2_tutorial.checks.calls import CallResult, own_rng
-from gpt2_tutorial.checks.diagnose import Diagnosis, Trial, diagnose_function
+from gpt2_tutorial.checks.diagnose import Diagnosis, Trial, account_of, diagnose_function
 from gpt2_tutorial.checks.registry import (
     EXERCISES,
     Exercise,
@@ -30,10 +30,10 @@ from gpt2_tutorial.checks.values import diagnose_value
 
 __all__ = [
     "EXERCISES", "Exercise", "Mutant", "NoExercises", "Result",
-    "check", "examine", "exercise", "load", "load_all", "run", "value_exercise",
+    "check", "examine", "exercise", "judge", "load", "load_all", "run", "value_exercise",
 ]  # fmt: skip
 
-PLAIN = ("not callable", "no return", "type")
+PLAIN = ("not callable", "no return", "type", "borrowed")
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,16 @@ def _find(id: object) -> Exercise:
 def examine(found: Exercise, answer: object, seed: int = 0) -> Result:
     """Check an answer against an exercise that need not be registered."""
     with own_rng():
+        told = answer if found.is_value else account_of(found, answer, seed)
+        return judge(found, told, seed)
+
+
+def judge(found: Exercise, told: object, seed: int = 0) -> Result:
+    """Judge a value, or a function by its account; nothing of the answer is called here."""
+    with own_rng():
         if found.is_value:
-            return _value_result(found, diagnose_value(found, answer), answer)
-        return _function_result(found, *diagnose_function(found, answer, seed))
+            return _value_result(found, diagnose_value(found, told), told)
+        return _function_result(found, *diagnose_function(found, told, seed))
 
 
 def _value_result(found: Exercise, diagnosis: Diagnosis, answer: object) -> Result:

@@ -1,7 +1,8 @@
 """Grade a student's notebook: every exercise in a process of its own, with fresh random cases.
 
-The student's code is run as it stands. That is no sandbox: grade strangers' notebooks where you
-would run strangers' programs.
+The student's code is run as it stands, and only tells what its answer gave; what is right is
+decided here. That is no sandbox: an answer may call the book's own solution, and it may do to your
+files and programs what you may. Grade strangers' notebooks where you would run their programs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,13 +19,17 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
+from unicodedata import category
 
-from gpt2_tutorial.checks.attempt import wrong
-from gpt2_tutorial.checks.engine import EXERCISES, Result, load
+from gpt2_tutorial.checks.engine import EXERCISES, NoExercises, Result, judge, load
+from gpt2_tutorial.checks.letter import NO_LETTER, NothingToCheck, nothing, opened
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 CALL = re.compile(r"\bcheck\(\s*['\"](\d\d\.\d+)['\"]")
 SECONDS = 60.0
+LONGEST = 2**24  # bytes of a reply; the longest that an attempt writes is far below
+HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # control, format and line characters
 AT_ONCE = min(4, os.cpu_count() or 1)
 BEST_FIRST = ("passed", "wrong", "not tried")
 
@@ -48,19 +54,20 @@ def grade(notebook: str | Path, seed: int = 0, seconds: float = SECONDS) -> dict
     chapters = {id[:2] for id in places}
     wanted = sorted(id for id in EXERCISES if id[:2] in chapters)
 
-    def best(id: str) -> Result:
-        tries = [_in_own_process(id, cells, at, seed, seconds) for at in places.get(id, [])]
-        absent = Result("not tried", f"○ {id} is not in this notebook")
-        return min(tries, key=lambda result: BEST_FIRST.index(result.status), default=absent)
-
+    tries = [(id, place) for id in wanted for place in places.get(id, [])]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return _report(notebook, seed, dict(zip(wanted, pool.map(best, wanted), strict=True)))
+        replies = list(pool.map(lambda one: _in_own_process(cells, *one, seed, seconds), tries))
+    pairs = zip(tries, replies, strict=True)
+    results = [(id, judged(id, reply, seed)) for (id, _), reply in pairs]
+    absent = {id: Result("not tried", f"○ {id} is not in this notebook") for id in wanted}
+    results.sort(key=lambda one: BEST_FIRST.index(one[1].status), reverse=True)
+    return _report(notebook, seed, absent | dict(results))
 
 
 def _report(notebook: str | Path, seed: int, results: dict[str, Result]) -> dict:
     said = [result.status for result in results.values()]
     exercises = [
-        {"id": id, "status": r.status, "mutant": r.mutant, "message": r.message}
+        {"id": id, "status": r.status, "mutant": r.mutant, "message": escaped(r.message)}
         for id, r in results.items()
     ]
     totals = {status: said.count(status) for status in BEST_FIRST} | {"all": len(said)}
@@ -93,7 +100,10 @@ def read_code(notebook: str | Path) -> list[tuple[str, list[str]]]:
 
 
 def _cell(cell: dict) -> tuple[str, list[str]]:
-    return "".join(cell["source"]), list(cell.get("metadata", {}).get("tags") or [])
+    metadata = cell.get("metadata")
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    texts = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    return "".join(cell["source"]), texts
 
 
 def find_exercises(cells: list[tuple[str, list[str]]]) -> dict[str, list[int]]:
@@ -111,38 +121,62 @@ def find_exercises(cells: list[tuple[str, list[str]]]) -> dict[str, list[int]]:
 
 
 def _is_known(id: str) -> bool:
-    with contextlib.suppress(ValueError):
+    if not re.fullmatch(r"\d\d\.\d+", id, re.ASCII):
+        return False
+    with contextlib.suppress(NoExercises):
         load(id[:2])
     return id in EXERCISES
 
 
-def _in_own_process(id: str, cells: list, place: int, seed: int, seconds: float) -> Result:
+def judged(id: str, reply: str, seed: int = 0) -> Result:
+    """Judge what an attempt told; a reply that no attempt writes is wrong, and no more.
+
+    >>> judged("00.1", '["value", ["is", 0.6931]]').status, judged("00.1", "passed!").status
+    ('passed', 'wrong')
+    """
+    try:
+        return judge(EXERCISES[id], opened(reply), seed)
+    except NothingToCheck as reason:
+        sentence = str(reason)
+    except Exception:
+        sentence = NO_LETTER
+    return Result("wrong", f"✗ {id} {sentence}", kind="cell")
+
+
+def _in_own_process(cells: list, id: str, place: int, seed: int, seconds: float) -> str:
+    """Run an attempt and give its reply."""
     earlier = [source for source, _ in cells[:place]]
     job = {"id": id, "cell": cells[place][0], "earlier": earlier, "seed": seed}
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        asked, answered = Path(folder, "job.json"), Path(folder, "result.json")
-        asked.write_text(json.dumps(job), encoding="utf-8")
-        with _process([str(asked), str(answered)], folder) as process:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        # files without a name: nobody finds them by one, or waits for them
+        asked, answered = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        asked.write(json.dumps(job).encode())
+        asked.seek(0)
+        with _process(folder, asked, answered) as process:
             try:
                 code = process.wait(seconds)
             except subprocess.TimeoutExpired:
                 late = f"It was still running after {seconds:g} seconds. Is there an endless loop?"
-                return wrong(id, late)
-        if answered.exists():
-            return Result(**json.loads(answered.read_text(encoding="utf-8")))
-    return wrong(id, f"It ended Python itself (exit code {code}), so nothing could be checked.")
+                return nothing(late)
+        answered.seek(0)
+        reply = answered.read(LONGEST).decode(errors="replace")
+    ended = f"It ended Python itself (exit code {code}), so nothing could be checked."
+    return reply or nothing(ended)
 
 
 @contextlib.contextmanager
-def _process(arguments: list[str], folder: str) -> Iterator[subprocess.Popen]:
+def _process(folder: str, asked: BinaryIO, answered: BinaryIO) -> Iterator[subprocess.Popen]:
     """Start an attempt, and end it with everything that it started."""
     paths = [str(PACKAGE_PARENT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    mark = f"GPT2_TUTORIAL_ATTEMPT={secrets.token_hex(16)}"
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    variables |= [mark.split("=")]
     variables.pop("GPT2_TUTORIAL_LEDGER", None)  # an answer is no measurement of ours
     process = subprocess.Popen(
-        [sys.executable, "-m", "gpt2_tutorial.checks.attempt", *arguments],
+        [sys.executable, "-m", "gpt2_tutorial.checks.attempt"],
         cwd=folder, env=variables, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdin=asked, stdout=answered, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         yield process
@@ -150,3 +184,28 @@ def _process(arguments: list[str], folder: str) -> Iterator[subprocess.Popen]:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL) if os.name == "posix" else process.kill()
         process.wait()
+        for _ in range(10):  # one that is ended here may have started another meanwhile
+            for pid in _marked(mark):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _marked(mark: str) -> list[int]:
+    """List the processes that an attempt left in a session of their own; Linux alone tells."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in file.read_bytes().split(b"\0"):
+                found.append(int(file.parent.name))
+    return found
+
+
+def escaped(text: str) -> str:
+    """Show characters that a terminal would obey, such as escape codes, instead of sending them.
+
+    >>> print(escaped("red: " + chr(27) + "[31m"))
+    red: \\x1b[31m
+    """
+    return "".join(
+        ascii(mark)[1:-1] if category(mark) in HIDDEN and mark != "\n" else mark for mark in text
+    )

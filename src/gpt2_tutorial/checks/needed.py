@@ -7,12 +7,12 @@ notebook for that would take minutes; to run nothing would fail a right answer.
 from __future__ import annotations
 
 import ast
-import re
 import symtable
 from dataclasses import dataclass
 
+from gpt2_tutorial.checks.magics import plain_python
+
 SURE = (ast.Assign, ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-MAGIC = re.compile(r"(?m)^([ \t]*)[%!?].*$")
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,6 @@ def _without_calls_of_modules(steps: list[Step]) -> list[Step]:
 def _set(step: Step) -> set[str]:
     names = [part for part in ast.walk(step.node) if isinstance(part, ast.Name)]
     return {name.id for name in names if not isinstance(name.ctx, ast.Load)}
-
-
-def plain_python(cell: str) -> str:
-    """Take the notebook's own commands out of a cell.
-
-    >>> plain_python("x = 1\\n%timeit x")
-    'x = 1\\npass'
-    """
-    return "" if cell.lstrip().startswith("%%") else MAGIC.sub(r"\1pass", cell)
 
 
 def steps_of(cell: str) -> list[Step]:

@@ -23,7 +23,7 @@ from gpt2_tutorial.checks.stubs import bound_name
 PACKAGE = "gpt2_tutorial.checks"
 GENERIC = (
     "not callable", "raised", "no return", "in place", "frozen",
-    "type", "shape", "dtype", "nan", "value",
+    "type", "shape", "dtype", "nan", "value", "second", "borrowed",
 )  # fmt: skip
 
 
@@ -60,6 +60,7 @@ class Exercise:
     hints: dict[str, int] = field(default_factory=dict)
     atol: float = 1e-5
     observe: Callable | None = None
+    without: tuple[str, ...] = ()
     module: str = ""
 
     @property
@@ -102,12 +103,14 @@ def exercise(
     inputs: Callable[[random.Random], Iterable],
     subgoal: str = "",
     observe: Callable | None = None,
+    without: Iterable[str] = (),
     atol: float = 1e-5,
     hints: Mapping[str, int] | None = None,
 ) -> Callable:
     """Register a function as the solution of exercise `id`; ValueError says what is wrong with it.
 
-    Its wrong answers stand below `## id` in the Markdown file beside its module.
+    Its wrong answers stand below `## id` in the Markdown file beside its module. `without` names
+    the functions of PyTorch that the task forbids; "loop" forbids loops.
 
     >>> from gpt2_tutorial.checks.chapter00 import decode  # it stands below @exercise("00.4", …)
     >>> EXERCISES["00.4"].solution is decode
@@ -121,7 +124,7 @@ def exercise(
         made = Exercise(
             id, stub=source.stub, solution=solution, solution_source=source.text,
             module=solution.__module__, spec=spec, inputs=inputs, subgoal=subgoal,
-            observe=observe, atol=atol, hints=dict(hints or {}),
+            observe=observe, without=tuple(without), atol=atol, hints=dict(hints or {}),
         )  # fmt: skip
         _register(made, solution.__globals__, source)
         return solution

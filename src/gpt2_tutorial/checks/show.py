@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -22,6 +23,14 @@ def or_else(fallback: object, work: Callable, *args: object) -> object:
         raise
     except BaseException:
         return fallback
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Stands for a value that stayed in another process, by what is to be said of it."""
+
+    described: str
+    shown: str
 
 
 def is_array(value: object) -> bool:
@@ -67,6 +76,8 @@ def _text(value: object, digits: int, depth: int) -> str:
         return "{" + ", ".join(pairs) + (", …}" if len(value) > 6 else "}")
     if isinstance(value, torch.Generator):
         return "generator"
+    if isinstance(value, Stranger):
+        return value.shown
     if type(value).__repr__ is object.__repr__ or callable(value):
         return getattr(value, "__name__", None) or f"<{type(value).__name__}>"
     return str(repr(value))
@@ -124,6 +135,8 @@ def _describe(value: object) -> str:
         return f"a tensor of shape {tuple(value.shape)}" if value.dim() else "a number"
     if is_array(value):
         return f"an array of shape {tuple(value.shape)}" if value.shape else "a number"
+    if isinstance(value, Stranger):
+        return value.described
     for kind, words in _WORDS:
         if isinstance(value, kind):
             return words
