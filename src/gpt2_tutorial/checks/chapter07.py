@@ -31,7 +31,9 @@ def rows_and_widths(rng: random.Random):
         yield x, rng.randint(1, size + 1)
 
 
-@exercise("07.1", subgoal="weigh", spec=mean_of_last_by_loops, inputs=rows_and_widths)
+@exercise(
+    "07.1", subgoal="weigh", spec=mean_of_last_by_loops, inputs=rows_and_widths, without=("loop",)
+)
 def mean_of_last(x, width):
     # x (T, C) → (T, C): row t is the mean of rows t − width + 1 … t
     ones = torch.ones(len(x), len(x))
@@ -82,6 +84,7 @@ def weights_within_by_loops(scores, sentence):
 def scores_and_sentences(rng: random.Random):
     """Ordinary scores first; some lie below −10,000, as in a real bug report, or far below."""
     yield torch.zeros(3, 3), torch.tensor([0, 0, 0])
+    yield torch.full((3, 3), torch.finfo(torch.float32).min), torch.tensor([0, 1, 1])
     yield torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 2.0]]), torch.tensor([0, 0, 1])
     for size in range(2, 23):
         scores = torch.randn(size, size, generator=dice(rng))
@@ -117,9 +120,11 @@ def attend_by_loops(q, k, v):
 
 
 def queries_keys_values(rng: random.Random):
-    """One to three sequences of up to six tokens."""
+    """One to three sequences of up to six tokens; once, the lowest scores that there are."""
     x = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
     yield x, x, x
+    lowest = torch.finfo(torch.float32).min * torch.tensor([[[1.0], [0.5], [0.25]]])
+    yield torch.full_like(lowest, 2.0**64), lowest / 2.0**64, torch.eye(3)[None]
     for n in range(21):
         generator = dice(rng)
         B, T, D = 1 + n % 3, 2 + n % 5, 2 + n % 3

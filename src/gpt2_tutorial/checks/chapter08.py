@@ -49,14 +49,17 @@ def read_by_loops(x, context, lengths, w_q, w_k, w_v):
             q = (x[b, i] @ w_q).tolist()
             keys = [(context[b, j] @ w_k).tolist() for j in real]
             dots = [sum(m * n for m, n in zip(q, k, strict=True)) for k in keys]
-            powers = [math.exp(dot / math.sqrt(D)) for dot in dots]
+            powers = [math.exp((dot - max(dots)) / math.sqrt(D)) for dot in dots]
             for j in real:
                 out[b, i] += powers[j] / sum(powers) * (context[b, j] @ w_v)
     return out
 
 
 def two_texts(rng: random.Random):
-    """Two texts of different length and three maps; the shortest texts first."""
+    """Two texts of different length and three maps; first a real token of the lowest score."""
+    one = torch.ones(1, 1)
+    lowest = torch.finfo(torch.float32).min / 2.0**64 * one
+    yield one[None], torch.tensor([[[1.0], [-1.0]]]), torch.tensor([1]), 2.0**64 * one, lowest, one
     sizes = [(1, 1, 2, 2, 2), (1, 2, 2, 4, 2), (2, 3, 3, 4, 3)]
     sizes += [tuple(rng.randint(2, 5) for _ in range(5)) for _ in range(20)]
     for B, T, S, C, D in sizes:
