@@ -82,9 +82,8 @@ def weights_within_by_loops(scores, sentence):
 
 
 def scores_and_sentences(rng: random.Random):
-    """Ordinary scores first; some lie below −10,000, as in a real bug report, or far below."""
+    """Ordinary scores first; some lie below −10,000, as in a real bug report, or as low as any."""
     yield torch.zeros(3, 3), torch.tensor([0, 0, 0])
-    yield torch.full((3, 3), torch.finfo(torch.float32).min), torch.tensor([0, 1, 1])
     yield torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 2.0]]), torch.tensor([0, 0, 1])
     for size in range(2, 23):
         scores = torch.randn(size, size, generator=dice(rng))
@@ -97,6 +96,7 @@ def scores_and_sentences(rng: random.Random):
         lengths = [rng.randint(1, 4) for _ in range(size)]
         ids = [n for n, length in enumerate(lengths) for _ in range(length)]
         yield scores, torch.tensor(ids[:size])
+    yield torch.full((3, 3), torch.finfo(torch.float32).min), torch.tensor([0, 1, 1])
 
 
 @exercise("07.3", subgoal="mask", spec=weights_within_by_loops, inputs=scores_and_sentences)
@@ -120,15 +120,15 @@ def attend_by_loops(q, k, v):
 
 
 def queries_keys_values(rng: random.Random):
-    """One to three sequences of up to six tokens; once, the lowest scores that there are."""
+    """One to three sequences of up to six tokens; at the end, the lowest score that there is."""
     x = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
     yield x, x, x
-    lowest = torch.finfo(torch.float32).min * torch.tensor([[[1.0], [0.5], [0.25]]])
-    yield torch.full_like(lowest, 2.0**64), lowest / 2.0**64, torch.eye(3)[None]
     for n in range(21):
         generator = dice(rng)
         B, T, D = 1 + n % 3, 2 + n % 5, 2 + n % 3
         yield tuple(torch.randn(3, B, T, D, generator=generator))
+    lowest = torch.finfo(torch.float32).min * torch.tensor([[[1.0], [0.5], [0.25]]])
+    yield torch.full_like(lowest, 2.0**64), lowest / 2.0**64, torch.eye(3)[None]
 
 
 @exercise("07.4", subgoal="weigh", spec=attend_by_loops, inputs=queries_keys_values)
@@ -141,28 +141,18 @@ def attend(q, k, v):
 
 
 value_exercise(
-    "07.5",
-    __name__,
-    subgoal="mix",
-    atol=0.01,
-    stub="answer = None  # for example [0.5, 0.5]",
+    "07.5", __name__, subgoal="mix", atol=0.01, stub="answer = None  # for example [0.5, 0.5]",
     solution="answer = [0.8, 0.6]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "07.6",
-    __name__,
-    subgoal="mask",
-    stub="answer = None  # a list of places, for example [2, 3]",
+    "07.6", __name__, subgoal="mask", stub="answer = None  # a list of places, for example [2, 3]",
     solution="answer = [0, 1]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "07.7",
-    __name__,
-    subgoal="compare",
-    stub='answer = None  # for example "always 100 %"',
+    "07.7", __name__, subgoal="compare", stub='answer = None  # for example "always 100 %"',
     solution='answer = "sometimes stuck"',
-)
+)  # fmt: skip

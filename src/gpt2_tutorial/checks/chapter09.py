@@ -199,29 +199,20 @@ def leaks(attend, q, k, v):
 
 
 value_exercise(
-    "09.4",
-    __name__,
-    subgoal="weigh",
-    atol=0.01,
+    "09.4", __name__, subgoal="weigh", atol=0.01,
     stub="answer = None  # [sum, mixed, mixed / sum], for example [4, 90, 22.5]",
     solution="answer = [2.5, 100, 40]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "09.5",
-    __name__,
-    subgoal="score",
-    atol=0.5,
-    stub="answer = None  # in MB, for example 50.3",
+    "09.5", __name__, subgoal="score", atol=0.5, stub="answer = None  # in MB, for example 50.3",
     solution="answer = 12 * 4096**2 * 4 / 1e6",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "09.6",
-    __name__,
-    subgoal="weigh",
+    "09.6", __name__, subgoal="weigh",
     stub='answer = None  # the letters in the order of the alphabet, for example "BD"',
     solution='answer = "AC"',
-)
+)  # fmt: skip

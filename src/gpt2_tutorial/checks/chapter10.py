@@ -9,13 +9,10 @@ import torch
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "10.1",
-    __name__,
-    subgoal="level",
-    atol=0.002,
+    "10.1", __name__, subgoal="level", atol=0.002,
     stub="answer = None  # for example [0.5, -1.0, 1.0, -0.5]",
     solution="answer = [0.447, -1.342, -0.447, 1.342]",
-)
+)  # fmt: skip
 
 
 def layer_norm_by_loops(x, gain, shift, eps=1e-5):
@@ -177,9 +174,6 @@ def first_weights(name, shape, n_layer):
 
 
 value_exercise(
-    "10.6",
-    __name__,
-    subgoal="compare",
-    stub='answer = None  # for example "MLP"',
+    "10.6", __name__, subgoal="compare", stub='answer = None  # for example "MLP"',
     solution='answer = "attention"',
-)
+)  # fmt: skip
