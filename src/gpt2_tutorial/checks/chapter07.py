@@ -96,7 +96,8 @@ def scores_and_sentences(rng: random.Random):
         lengths = [rng.randint(1, 4) for _ in range(size)]
         ids = [n for n, length in enumerate(lengths) for _ in range(length)]
         yield scores, torch.tensor(ids[:size])
-    yield torch.full((3, 3), torch.finfo(torch.float32).min), torch.tensor([0, 1, 1])
+    lowest = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
+    yield torch.finfo(torch.float32).min * lowest, torch.tensor([0, 1, 1])  # where it is open
 
 
 @exercise("07.3", subgoal="mask", spec=weights_within_by_loops, inputs=scores_and_sentences)
@@ -127,7 +128,7 @@ def queries_keys_values(rng: random.Random):
         generator = dice(rng)
         B, T, D = 1 + n % 3, 2 + n % 5, 2 + n % 3
         yield tuple(torch.randn(3, B, T, D, generator=generator))
-    lowest = torch.finfo(torch.float32).min * torch.tensor([[[1.0], [0.5], [0.25]]])
+    lowest = torch.finfo(torch.float32).min * torch.tensor([[[1.0], [0.0], [0.0]]])
     yield torch.full_like(lowest, 2.0**64), lowest / 2.0**64, torch.eye(3)[None]
 
 

@@ -68,7 +68,7 @@ def two_texts(rng: random.Random):
         yield (*texts, lengths, *maps)
     one = torch.ones(1, 1)
     lowest = torch.finfo(torch.float32).min / 2.0**64 * one
-    yield one[None], torch.tensor([[[1.0], [-1.0]]]), torch.tensor([1]), 2.0**64 * one, lowest, one
+    yield one[None], torch.tensor([[[1.0], [0.0]]]), torch.tensor([1]), 2.0**64 * one, lowest, one
 
 
 @exercise("08.2", subgoal="mask", spec=read_by_loops, inputs=two_texts)
