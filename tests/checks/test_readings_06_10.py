@@ -71,6 +71,11 @@ ANSWERS = [  # exercise, answer, and its known mistake or else the kind of resul
     ("06.2", MIN_OVER_ALL, "pairs without a merge"),
     ("06.4", r"`[^\s\p{L}\p{N}]` → `[^\sa-zA-Z0-9]`", "third part as it was"),
     ("06.4", r"`[^\s\p{L}\p{N}]` → `[^\s\p{L}]`", "third part without numbers"),
+    (
+        "06.4",
+        r"`\p{N}+|` → `[0-9]+|` and `[^\s\p{L}\p{N}]` → `[^\sa-zA-Z0-9]`",
+        "only the first part",
+    ),
     ("06.4", r"`\p{L}+|` → `[\p{L}\p{M}]+|`", "marks as letters"),
     ("06.5", ["es", "st"], "counts of the start"),
     ("06.5", ["ne", "new"], "six times"),
