@@ -31,7 +31,9 @@ def rows_and_widths(rng: random.Random):
         yield x, rng.randint(1, size + 1)
 
 
-@exercise("07.1", subgoal="weigh", spec=mean_of_last_by_loops, inputs=rows_and_widths)
+@exercise(
+    "07.1", subgoal="weigh", spec=mean_of_last_by_loops, inputs=rows_and_widths, without=("loop",)
+)
 def mean_of_last(x, width):
     # x (T, C) → (T, C): row t is the mean of rows t − width + 1 … t
     ones = torch.ones(len(x), len(x))
@@ -80,7 +82,7 @@ def weights_within_by_loops(scores, sentence):
 
 
 def scores_and_sentences(rng: random.Random):
-    """Ordinary scores first; some lie below −10,000, as in a real bug report, or far below."""
+    """Ordinary scores first; some lie below −10,000, as in a real bug report, or as low as any."""
     yield torch.zeros(3, 3), torch.tensor([0, 0, 0])
     yield torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 2.0]]), torch.tensor([0, 0, 1])
     for size in range(2, 23):
@@ -94,6 +96,8 @@ def scores_and_sentences(rng: random.Random):
         lengths = [rng.randint(1, 4) for _ in range(size)]
         ids = [n for n, length in enumerate(lengths) for _ in range(length)]
         yield scores, torch.tensor(ids[:size])
+    lowest = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
+    yield torch.finfo(torch.float32).min * lowest, torch.tensor([0, 1, 1])  # where it is open
 
 
 @exercise("07.3", subgoal="mask", spec=weights_within_by_loops, inputs=scores_and_sentences)
@@ -117,13 +121,15 @@ def attend_by_loops(q, k, v):
 
 
 def queries_keys_values(rng: random.Random):
-    """One to three sequences of up to six tokens."""
+    """One to three sequences of up to six tokens; at the end, the lowest score that there is."""
     x = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
     yield x, x, x
     for n in range(21):
         generator = dice(rng)
         B, T, D = 1 + n % 3, 2 + n % 5, 2 + n % 3
         yield tuple(torch.randn(3, B, T, D, generator=generator))
+    lowest = torch.finfo(torch.float32).min * torch.tensor([[[1.0], [0.0], [0.0]]])
+    yield torch.full_like(lowest, 2.0**64), lowest / 2.0**64, torch.eye(3)[None]
 
 
 @exercise("07.4", subgoal="weigh", spec=attend_by_loops, inputs=queries_keys_values)
@@ -136,28 +142,18 @@ def attend(q, k, v):
 
 
 value_exercise(
-    "07.5",
-    __name__,
-    subgoal="mix",
-    atol=0.01,
-    stub="answer = None  # for example [0.5, 0.5]",
+    "07.5", __name__, subgoal="mix", atol=0.01, stub="answer = None  # for example [0.5, 0.5]",
     solution="answer = [0.8, 0.6]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "07.6",
-    __name__,
-    subgoal="mask",
-    stub="answer = None  # a list of places, for example [2, 3]",
+    "07.6", __name__, subgoal="mask", stub="answer = None  # a list of places, for example [2, 3]",
     solution="answer = [0, 1]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "07.7",
-    __name__,
-    subgoal="compare",
-    stub='answer = None  # for example "always 100 %"',
+    "07.7", __name__, subgoal="compare", stub='answer = None  # for example "always 100 %"',
     solution='answer = "sometimes stuck"',
-)
+)  # fmt: skip

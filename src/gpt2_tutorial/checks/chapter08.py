@@ -49,14 +49,14 @@ def read_by_loops(x, context, lengths, w_q, w_k, w_v):
             q = (x[b, i] @ w_q).tolist()
             keys = [(context[b, j] @ w_k).tolist() for j in real]
             dots = [sum(m * n for m, n in zip(q, k, strict=True)) for k in keys]
-            powers = [math.exp(dot / math.sqrt(D)) for dot in dots]
+            powers = [math.exp((dot - max(dots)) / math.sqrt(D)) for dot in dots]
             for j in real:
                 out[b, i] += powers[j] / sum(powers) * (context[b, j] @ w_v)
     return out
 
 
 def two_texts(rng: random.Random):
-    """Two texts of different length and three maps; the shortest texts first."""
+    """Two texts of different length and three maps; last, a real token with the lowest score."""
     sizes = [(1, 1, 2, 2, 2), (1, 2, 2, 4, 2), (2, 3, 3, 4, 3)]
     sizes += [tuple(rng.randint(2, 5) for _ in range(5)) for _ in range(20)]
     for B, T, S, C, D in sizes:
@@ -66,6 +66,9 @@ def two_texts(rng: random.Random):
         maps = [torch.randn(C, D, generator=dice) for _ in range(3)]
         texts = (torch.randn(B, size, C, generator=dice) for size in (T, S))
         yield (*texts, lengths, *maps)
+    one = torch.ones(1, 1)
+    lowest = torch.finfo(torch.float32).min / 2.0**64 * one
+    yield one[None], torch.tensor([[[1.0], [0.0]]]), torch.tensor([1]), 2.0**64 * one, lowest, one
 
 
 @exercise("08.2", subgoal="mask", spec=read_by_loops, inputs=two_texts)
@@ -122,27 +125,18 @@ def make_heads(n_embd, n_head):
 
 
 value_exercise(
-    "08.4",
-    __name__,
-    subgoal="project",
-    stub="answer = None  # for example [[0, 1], [4, 5]]",
+    "08.4", __name__, subgoal="project", stub="answer = None  # for example [[0, 1], [4, 5]]",
     solution="answer = [[2, 3], [6, 7], [10, 11]]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "08.5",
-    __name__,
-    subgoal="count",
-    stub="answer = None  # a whole number, such as 4224",
+    "08.5", __name__, subgoal="count", stub="answer = None  # a whole number, such as 4224",
     solution="answer = 4 * 768**2 + 4 * 768  # 2,362,368",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "08.6",
-    __name__,
-    subgoal="compare",
-    stub='answer = None  # for example "an error"',
+    "08.6", __name__, subgoal="compare", stub='answer = None  # for example "an error"',
     solution='answer = "100 %"',
-)
+)  # fmt: skip

@@ -131,13 +131,18 @@ def token_before(q, k, v):
 
 
 def mean_added(q, k, v):
-    return weigh(q, k, future(q)) @ v + (q + v).mean(-2, keepdim=True)
+    # v may be of another width than q: identity cards are
+    return weigh(q, k, future(q)) @ v + (q.mean(-1, keepdim=True) + v).mean(-2, keepdim=True)
 
 
 def second_head_open(q, k, v):
-    weights = weigh(q, k, future(q))
-    weights[:, 1] = weigh(q, k)[:, 1]
-    return weights @ v
+    return torch.stack([weigh(q, k, future(q))[:, 0], weigh(q, k)[:, 1]], 1) @ v
+
+
+def scaled_and_back(q, k, v):
+    """Honest; but with other values, later ones too, it rounds the last digit differently."""
+    scale = v.detach().norm()
+    return weigh(q, k, future(q)) @ v / scale * scale
 
 
 SUSPECTS = {
@@ -149,6 +154,8 @@ SUSPECTS = {
     "open in the middle": open_in_the_middle,
     "open far away": open_far_away,
     "second head open": second_head_open,
+    "a little open": lambda q, k, v: (0.97 * weigh(q, k, future(q)) + 0.03 * weigh(q, k)) @ v,
+    "scaled and back": scaled_and_back,
     "average of the past": lambda q, k, v: weigh(0 * q, k, future(q)) @ v,
     "token before": token_before,
     "mean of all added": mean_added,
@@ -192,29 +199,20 @@ def leaks(attend, q, k, v):
 
 
 value_exercise(
-    "09.4",
-    __name__,
-    subgoal="weigh",
-    atol=0.01,
+    "09.4", __name__, subgoal="weigh", atol=0.01,
     stub="answer = None  # [sum, mixed, mixed / sum], for example [4, 90, 22.5]",
     solution="answer = [2.5, 100, 40]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "09.5",
-    __name__,
-    subgoal="score",
-    atol=0.5,
-    stub="answer = None  # in MB, for example 50.3",
+    "09.5", __name__, subgoal="score", atol=0.5, stub="answer = None  # in MB, for example 50.3",
     solution="answer = 12 * 4096**2 * 4 / 1e6",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "09.6",
-    __name__,
-    subgoal="weigh",
+    "09.6", __name__, subgoal="weigh",
     stub='answer = None  # the letters in the order of the alphabet, for example "BD"',
     solution='answer = "AC"',
-)
+)  # fmt: skip
