@@ -37,19 +37,23 @@ def tables_to_widen(rng: random.Random):
 
 
 def what_was_made(make, old, rows):
-    """What matters of two modules: their shapes, their numbers, and whether they share them."""
-    table, head = make(old, rows)
-    entrance, way_out = table.weight, head.weight
-    return {
-        "head goes from and to": (head.in_features, head.out_features),
-        "bias of the head": getattr(head, "bias", None) is not None,
-        "rows of the table": tuple(entrance.shape),
-        "rows of the head": tuple(way_out.shape),
-        "table": entrance.detach().clone(),
-        "head": way_out.detach().clone(),
-        "one parameter": way_out is entrance,
-        "learns": isinstance(entrance, nn.Parameter) and entrance.requires_grad,
+    """What is wrong with two modules, in words so that it can be seen, and their numbers."""
+    made = make(old, rows)
+    if not isinstance(made, (tuple, list)) or len(made) != 2:
+        return made
+    entrance, way_out = (module.weight for module in made)
+    head = {name: getattr(made[1], name, None) for name in ("in_features", "out_features", "bias")}
+    goes = head["in_features"], head["out_features"]
+    faults = {
+        "the head comes first": isinstance(made[1], nn.Embedding),
+        f"the head goes from {goes[0]} to {goes[1]}": goes not in (old.shape[1:] + (rows,), (None,) * 2),
+        "the head has a bias": head["bias"] is not None,
+        "they are two parameters": way_out is not entrance,
+        "the table is frozen": not entrance.requires_grad,
+        "the table is the caller's memory": entrance.data_ptr() == old.data_ptr(),
     }
+    found = [words for words, is_so in faults.items() if is_so]
+    return {"faults": found, "table": entrance.detach(), "head": way_out.detach()}
 
 
 @exercise(

@@ -23,7 +23,7 @@ def top_k_by_loops(logits, k):
     rows = []
     for row, count in zip(logits.tolist(), k.tolist(), strict=True):
         last = sorted(row, reverse=True)[count - 1]
-        powers = [math.exp(number) if number >= last else 0.0 for number in row]
+        powers = [math.exp(number - max(row)) if number >= last else 0.0 for number in row]
         rows.append([power / sum(powers) for power in powers])
     return torch.tensor(rows)
 
@@ -31,8 +31,9 @@ def top_k_by_loops(logits, k):
 def rows_to_filter(rng: random.Random):
     """Logits (B, V) without ties, and for every row how many tokens stay."""
     yield torch.tensor([[-1.0, -2.0, -3.0, -4.0, -5.0]]), torch.tensor([2])
-    yield torch.tensor([[-200.0, -201.0, -202.0, -203.0]]), torch.tensor([3])
-    for _ in range(23):
+    for low in (200.0, 15_000.0, 1e30):  # where many a finite number is no small one
+        yield -low * torch.tensor([[1.0, 1.005, 1.01, 1.015]]), torch.tensor([3])
+    for _ in range(21):
         dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, V = rng.randint(2, 3), rng.randint(4, 6)
         order = torch.stack([torch.randperm(V, generator=dice) for _ in range(B)])

@@ -80,13 +80,15 @@ class Disk:
 
     now: dict
     unsynced: set = field(default_factory=set)
-    moved: list = field(default_factory=list)  # (name, what stood there before), not synced yet
+    moved: list = field(default_factory=list)  # (new name, what it was before), not synced yet
     states: list = field(default_factory=list)  # (what a kill leaves, what power cuts leave)
 
     def __post_init__(self):
         self._note()
 
     def write(self, name: str, data: str) -> None:
+        if name not in self.now:
+            self.moved.append((name, None))
         self.now[name] = data[: len(data) // 2]
         self._note()  # in the middle of it
         self.now[name] = data
@@ -134,13 +136,10 @@ def found_in(disk: dict, files: dict, manifest: str) -> str:
         return "no manifest"
     if said == "old":
         return "the old one"
-    if said != manifest:
-        return "a broken manifest"
-    if missing := [name for name in files if name not in disk]:
-        return f"no {missing[0]}"
-    if cut := [name for name in files if disk[name] != files[name]]:
-        return f"a broken {cut[0]}"
-    return "the new one"
+    broken = ["a broken manifest"] if said != manifest else []
+    broken += [f"no {name}" for name in files if name not in disk]
+    broken += [f"a broken {name}" for name in files if disk.get(name, files[name]) != files[name]]
+    return " and ".join(broken) or "the new one"
 
 
 def after_every_moment(save, files: dict, manifest: str) -> str:
@@ -193,6 +192,7 @@ def save(disk, files, manifest):
         disk.sync(name)
     disk.write("aside", manifest)
     disk.sync("aside")
+    disk.sync(".")  # the names of all these
     disk.rename("aside", "manifest")
     disk.sync(".")
 
