@@ -8,12 +8,9 @@ import torch.nn as nn
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "11.1",
-    __name__,
-    subgoal="count",
-    stub="answer = None  # for example 62_219_904",
+    "11.1", __name__, subgoal="count", stub="answer = None  # for example 62_219_904",
     solution="answer = 81_912_576",
-)
+)  # fmt: skip
 
 
 def make_room_by_loops(old, rows):
@@ -43,10 +40,10 @@ def what_was_made(make, old, rows):
         return made
     entrance, way_out = (module.weight for module in made)
     head = {name: getattr(made[1], name, None) for name in ("in_features", "out_features", "bias")}
-    goes = head["in_features"], head["out_features"]
+    goes, right = (head["in_features"], head["out_features"]), (old.shape[1], rows)
     faults = {
         "the head comes first": isinstance(made[1], nn.Embedding),
-        f"the head goes from {goes[0]} to {goes[1]}": goes not in (old.shape[1:] + (rows,), (None,) * 2),
+        f"the head goes from {goes[0]} to {goes[1]}": goes not in (right, (None, None)),
         "the head has a bias": head["bias"] is not None,
         "they are two parameters": way_out is not entrance,
         "the table is frozen": not entrance.requires_grad,
@@ -57,12 +54,9 @@ def what_was_made(make, old, rows):
 
 
 @exercise(
-    "11.2",
-    subgoal="assemble",
-    spec=make_room_by_loops,
-    inputs=tables_to_widen,
+    "11.2", subgoal="assemble", spec=make_room_by_loops, inputs=tables_to_widen,
     observe=what_was_made,
-)
+)  # fmt: skip
 def make_room(old, rows):
     # old (V, C), rows ≥ V → nn.Embedding and nn.Linear with `rows` rows, tied
     V, C = old.shape
@@ -144,9 +138,7 @@ def three_maps(weight, bias):
 
 
 value_exercise(
-    "11.5",
-    __name__,
-    subgoal="begin",
+    "11.5", __name__, subgoal="begin",
     stub="answer = None  # for A, B, C, D, such as [11, 11, 117, 740]",
     solution="answer = [11, 740, 117, 11]",
-)
+)  # fmt: skip

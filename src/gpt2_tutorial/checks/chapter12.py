@@ -12,12 +12,9 @@ from gpt2_tutorial.checks.engine import exercise, value_exercise
 from gpt2_tutorial.gpt import GPT, GPTConfig
 
 value_exercise(
-    "12.1",
-    __name__,
-    subgoal="stop",
-    stub="answer = None  # for example (100, 0)",
+    "12.1", __name__, subgoal="stop", stub="answer = None  # for example (100, 0)",
     solution="answer = (600, 400)",
-)
+)  # fmt: skip
 
 
 @cache
@@ -246,12 +243,9 @@ def both_losses(loss_of, ids, cut, block_size, count):
 
 
 value_exercise(
-    "12.5",
-    __name__,
-    subgoal="compare",
-    stub='answer = None  # for example "T = 64"',
+    "12.5", __name__, subgoal="compare", stub='answer = None  # for example "T = 64"',
     solution='answer = "T = 32"',
-)
+)  # fmt: skip
 
 
 def vet_by_loops(text):

@@ -10,13 +10,9 @@ import torch
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "13.1",
-    __name__,
-    subgoal="price",
-    atol=0.01,
-    stub="answer = None  # for example [1.386, 4.0, 1.0]",
-    solution="answer = [2.079, 8.0, 0.75]",
-)
+    "13.1", __name__, subgoal="price", atol=0.01,
+    stub="answer = None  # for example [1.386, 4.0, 1.0]", solution="answer = [2.079, 8.0, 0.75]",
+)  # fmt: skip
 
 
 def top_k_by_loops(logits, k):
@@ -137,12 +133,9 @@ def handed_over_once(write, prompts, n, read):
 
 
 @exercise(
-    "13.3",
-    subgoal="remember",
-    spec=write_all_by_loops,
-    inputs=prompts_to_go_on,
+    "13.3", subgoal="remember", spec=write_all_by_loops, inputs=prompts_to_go_on,
     observe=handed_over_once,
-)
+)  # fmt: skip
 def write_all(prompts, n, read):
     # prompts: lists of ids → the same lists, each n ids longer
     texts = []
@@ -228,9 +221,6 @@ def retune(probs, temperature):
 
 
 value_exercise(
-    "13.6",
-    __name__,
-    subgoal="judge",
-    stub='answer = None  # for example "AD"',
+    "13.6", __name__, subgoal="judge", stub='answer = None  # for example "AD"',
     solution='answer = "BC"',
-)
+)  # fmt: skip

@@ -10,12 +10,9 @@ import torch.nn as nn
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "14.1",
-    __name__,
-    subgoal="round",
-    stub="answer = None  # for example [513, 515, 2049, 66000]",
+    "14.1", __name__, subgoal="round", stub="answer = None  # for example [513, 515, 2049, 66000]",
     solution='answer = [512, 516, 2048, float("inf")]',
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,13 +120,9 @@ def batches_in_pieces(rng: random.Random) -> Iterator[Rows]:
 
 
 @exercise(
-    "14.2",
-    subgoal="gather",
-    spec=big_step_at_once,
-    inputs=batches_in_pieces,
-    observe=after_the_step,
-    atol=3e-5,
-)
+    "14.2", subgoal="gather", spec=big_step_at_once, inputs=batches_in_pieces,
+    observe=after_the_step, atol=3e-5,
+)  # fmt: skip
 def big_step(model, pieces, optimizer):
     # pieces: a list of (x, y) of one size; the loss is the mean of (model(x) − y)²
     optimizer.zero_grad()
@@ -255,10 +248,6 @@ def decaying(model):
 
 
 value_exercise(
-    "14.5",
-    __name__,
-    subgoal="clip",
-    atol=0.01,
-    stub="answer = None  # for example [2, 3, 0.5]",
+    "14.5", __name__, subgoal="clip", atol=0.01, stub="answer = None  # for example [2, 3, 0.5]",
     solution="answer = [1, 5, 1.25]",
-)
+)  # fmt: skip

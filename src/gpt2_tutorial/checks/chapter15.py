@@ -9,12 +9,9 @@ import torch
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "15.1",
-    __name__,
-    subgoal="cut",
-    stub="answer = None  # for example [8, 65]",
+    "15.1", __name__, subgoal="cut", stub="answer = None  # for example [8, 65]",
     solution="answer = [264, 50257]",
-)
+)  # fmt: skip
 
 
 def next_batch_by_loops(tokens, position, B, T):
@@ -179,12 +176,9 @@ def files_to_save(rng: random.Random):
 
 
 @exercise(
-    "15.4",
-    subgoal="write",
-    spec=save_in_other_order,
-    inputs=files_to_save,
+    "15.4", subgoal="write", spec=save_in_other_order, inputs=files_to_save,
     observe=after_every_moment,
-)
+)  # fmt: skip
 def save(disk, files, manifest):
     # disk.write(name, data), disk.sync(name), disk.rename(old, new), disk.sync(".")
     for name, data in files.items():
@@ -198,9 +192,6 @@ def save(disk, files, manifest):
 
 
 value_exercise(
-    "15.5",
-    __name__,
-    subgoal="shuffle",
-    stub='answer = None  # for example (1000, "a")',
+    "15.5", __name__, subgoal="shuffle", stub='answer = None  # for example (1000, "a")',
     solution='answer = (163840, "c")',
-)
+)  # fmt: skip

@@ -9,12 +9,9 @@ from gpt2_tutorial.checks.compare import same
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "16.1",
-    __name__,
-    subgoal="name",
-    stub="answer = None  # for example [13, 5, 16]",
+    "16.1", __name__, subgoal="name", stub="answer = None  # for example [13, 5, 16]",
     solution="answer = [21, 5, 32]",
-)
+)  # fmt: skip
 
 
 def places_by_loops(sizes, n, rank, world_size):
@@ -99,12 +96,9 @@ def each_its_own(reduce, gradients):
 
 
 @exercise(
-    "16.3",
-    subgoal="add up",
-    spec=all_reduce_by_loops,
-    inputs=gradients_to_share,
+    "16.3", subgoal="add up", spec=all_reduce_by_loops, inputs=gradients_to_share,
     observe=each_its_own,
-)
+)  # fmt: skip
 def all_reduce_mean(gradients):
     # [{name: tensor} of rank 0, of rank 1, …] → the same, averaged
     means = {}
@@ -193,30 +187,21 @@ def train_my_share(model, wrap, batches):
 
 
 value_exercise(
-    "16.5",
-    __name__,
-    subgoal="launch",
-    stub='answer = None  # for example "ABCDEFGH"',
+    "16.5", __name__, subgoal="launch", stub='answer = None  # for example "ABCDEFGH"',
     solution='answer = "CHBEDGFA"',
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "16.6",
-    __name__,
-    subgoal="hush",
-    stub="answer = None  # for example [2, 16]",
+    "16.6", __name__, subgoal="hush", stub="answer = None  # for example [2, 16]",
     solution="answer = [1, 4]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "16.7",
-    __name__,
-    subgoal="share out",
-    stub="answer = None  # for example 1024",
+    "16.7", __name__, subgoal="share out", stub="answer = None  # for example 1024",
     solution="answer = 65536",
-)
+)  # fmt: skip
 
 
 # --- which bug is it: the runs of results/runs/broken_runs.json, in the order of their letters
