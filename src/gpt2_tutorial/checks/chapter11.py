@@ -8,12 +8,9 @@ import torch.nn as nn
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "11.1",
-    __name__,
-    subgoal="count",
-    stub="answer = None  # for example 62_219_904",
+    "11.1", __name__, subgoal="count", stub="answer = None  # for example 62_219_904",
     solution="answer = 81_912_576",
-)
+)  # fmt: skip
 
 
 def make_room_by_loops(old, rows):
@@ -37,28 +34,29 @@ def tables_to_widen(rng: random.Random):
 
 
 def what_was_made(make, old, rows):
-    """What matters of two modules: their shapes, their numbers, and whether they share them."""
-    table, head = make(old, rows)
-    entrance, way_out = table.weight, head.weight
-    return {
-        "head goes from and to": (head.in_features, head.out_features),
-        "bias of the head": getattr(head, "bias", None) is not None,
-        "rows of the table": tuple(entrance.shape),
-        "rows of the head": tuple(way_out.shape),
-        "table": entrance.detach().clone(),
-        "head": way_out.detach().clone(),
-        "one parameter": way_out is entrance,
-        "learns": isinstance(entrance, nn.Parameter) and entrance.requires_grad,
+    """What is wrong with two modules, in words so that it can be seen, and their numbers."""
+    made = make(old, rows)
+    if not isinstance(made, (tuple, list)) or len(made) != 2:
+        return made
+    entrance, way_out = (module.weight for module in made)
+    head = {name: getattr(made[1], name, None) for name in ("in_features", "out_features", "bias")}
+    goes, right = (head["in_features"], head["out_features"]), (old.shape[1], rows)
+    faults = {
+        "the head comes first": isinstance(made[1], nn.Embedding),
+        f"the head goes from {goes[0]} to {goes[1]}": goes not in (right, (None, None)),
+        "the head has a bias": head["bias"] is not None,
+        "they are two parameters": way_out is not entrance,
+        "the table is frozen": not entrance.requires_grad,
+        "the table is the caller's memory": entrance.data_ptr() == old.data_ptr(),
     }
+    found = [words for words, is_so in faults.items() if is_so]
+    return {"faults": found, "table": entrance.detach(), "head": way_out.detach()}
 
 
 @exercise(
-    "11.2",
-    subgoal="assemble",
-    spec=make_room_by_loops,
-    inputs=tables_to_widen,
+    "11.2", subgoal="assemble", spec=make_room_by_loops, inputs=tables_to_widen,
     observe=what_was_made,
-)
+)  # fmt: skip
 def make_room(old, rows):
     # old (V, C), rows ≥ V → nn.Embedding and nn.Linear with `rows` rows, tied
     V, C = old.shape
@@ -140,9 +138,7 @@ def three_maps(weight, bias):
 
 
 value_exercise(
-    "11.5",
-    __name__,
-    subgoal="begin",
+    "11.5", __name__, subgoal="begin",
     stub="answer = None  # for A, B, C, D, such as [11, 11, 117, 740]",
     solution="answer = [11, 740, 117, 11]",
-)
+)  # fmt: skip

@@ -6,17 +6,15 @@ from functools import cache
 
 import torch
 import torch.nn as nn
+from torch.overrides import TorchFunctionMode
 
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 from gpt2_tutorial.gpt import GPT, GPTConfig
 
 value_exercise(
-    "12.1",
-    __name__,
-    subgoal="stop",
-    stub="answer = None  # for example (100, 0)",
+    "12.1", __name__, subgoal="stop", stub="answer = None  # for example (100, 0)",
     solution="answer = (600, 400)",
-)
+)  # fmt: skip
 
 
 @cache
@@ -155,9 +153,24 @@ def saved_models(rng: random.Random):
         yield {"config": config, "weights": weights}
 
 
+class TooLarge(ValueError):
+    """A model that is far larger than those that were saved."""
+
+
+class SmallTables(TorchFunctionMode):
+    """Refuses large tables: 24 models of GPT-2's own size would take minutes."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.numel() > 10**6:
+            raise TooLarge(f"a table {tuple(made.shape)}, and no saved one is so large")
+        return made
+
+
 def tried_out(restore, saved):
     """What the restored model says to a few ids, and in which mode; damaged ones are refused."""
-    model = restore(saved)
+    with SmallTables():
+        model = restore(saved)
     if not isinstance(model, nn.Module):
         return model
     config, mode = saved["config"], "training" if model.training else "eval"
@@ -230,12 +243,9 @@ def both_losses(loss_of, ids, cut, block_size, count):
 
 
 value_exercise(
-    "12.5",
-    __name__,
-    subgoal="compare",
-    stub='answer = None  # for example "T = 64"',
+    "12.5", __name__, subgoal="compare", stub='answer = None  # for example "T = 64"',
     solution='answer = "T = 32"',
-)
+)  # fmt: skip
 
 
 def vet_by_loops(text):

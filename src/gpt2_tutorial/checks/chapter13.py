@@ -10,20 +10,16 @@ import torch
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "13.1",
-    __name__,
-    subgoal="price",
-    atol=0.01,
-    stub="answer = None  # for example [1.386, 4.0, 1.0]",
-    solution="answer = [2.079, 8.0, 0.75]",
-)
+    "13.1", __name__, subgoal="price", atol=0.01,
+    stub="answer = None  # for example [1.386, 4.0, 1.0]", solution="answer = [2.079, 8.0, 0.75]",
+)  # fmt: skip
 
 
 def top_k_by_loops(logits, k):
     rows = []
     for row, count in zip(logits.tolist(), k.tolist(), strict=True):
         last = sorted(row, reverse=True)[count - 1]
-        powers = [math.exp(number) if number >= last else 0.0 for number in row]
+        powers = [math.exp(number - max(row)) if number >= last else 0.0 for number in row]
         rows.append([power / sum(powers) for power in powers])
     return torch.tensor(rows)
 
@@ -31,8 +27,9 @@ def top_k_by_loops(logits, k):
 def rows_to_filter(rng: random.Random):
     """Logits (B, V) without ties, and for every row how many tokens stay."""
     yield torch.tensor([[-1.0, -2.0, -3.0, -4.0, -5.0]]), torch.tensor([2])
-    yield torch.tensor([[-200.0, -201.0, -202.0, -203.0]]), torch.tensor([3])
-    for _ in range(23):
+    for low in (200.0, 15_000.0, 1e30):  # where many a finite number is no small one
+        yield -low * torch.tensor([[1.0, 1.005, 1.01, 1.015]]), torch.tensor([3])
+    for _ in range(21):
         dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, V = rng.randint(2, 3), rng.randint(4, 6)
         order = torch.stack([torch.randperm(V, generator=dice) for _ in range(B)])
@@ -136,12 +133,9 @@ def handed_over_once(write, prompts, n, read):
 
 
 @exercise(
-    "13.3",
-    subgoal="remember",
-    spec=write_all_by_loops,
-    inputs=prompts_to_go_on,
+    "13.3", subgoal="remember", spec=write_all_by_loops, inputs=prompts_to_go_on,
     observe=handed_over_once,
-)
+)  # fmt: skip
 def write_all(prompts, n, read):
     # prompts: lists of ids → the same lists, each n ids longer
     texts = []
@@ -227,9 +221,6 @@ def retune(probs, temperature):
 
 
 value_exercise(
-    "13.6",
-    __name__,
-    subgoal="judge",
-    stub='answer = None  # for example "AD"',
+    "13.6", __name__, subgoal="judge", stub='answer = None  # for example "AD"',
     solution='answer = "BC"',
-)
+)  # fmt: skip

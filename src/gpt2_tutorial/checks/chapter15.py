@@ -9,12 +9,9 @@ import torch
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "15.1",
-    __name__,
-    subgoal="cut",
-    stub="answer = None  # for example [8, 65]",
+    "15.1", __name__, subgoal="cut", stub="answer = None  # for example [8, 65]",
     solution="answer = [264, 50257]",
-)
+)  # fmt: skip
 
 
 def next_batch_by_loops(tokens, position, B, T):
@@ -80,13 +77,15 @@ class Disk:
 
     now: dict
     unsynced: set = field(default_factory=set)
-    moved: list = field(default_factory=list)  # (name, what stood there before), not synced yet
+    moved: list = field(default_factory=list)  # (new name, what it was before), not synced yet
     states: list = field(default_factory=list)  # (what a kill leaves, what power cuts leave)
 
     def __post_init__(self):
         self._note()
 
     def write(self, name: str, data: str) -> None:
+        if name not in self.now:
+            self.moved.append((name, None))
         self.now[name] = data[: len(data) // 2]
         self._note()  # in the middle of it
         self.now[name] = data
@@ -134,13 +133,10 @@ def found_in(disk: dict, files: dict, manifest: str) -> str:
         return "no manifest"
     if said == "old":
         return "the old one"
-    if said != manifest:
-        return "a broken manifest"
-    if missing := [name for name in files if name not in disk]:
-        return f"no {missing[0]}"
-    if cut := [name for name in files if disk[name] != files[name]]:
-        return f"a broken {cut[0]}"
-    return "the new one"
+    broken = ["a broken manifest"] if said != manifest else []
+    broken += [f"no {name}" for name in files if name not in disk]
+    broken += [f"a broken {name}" for name in files if disk.get(name, files[name]) != files[name]]
+    return " and ".join(broken) or "the new one"
 
 
 def after_every_moment(save, files: dict, manifest: str) -> str:
@@ -180,12 +176,9 @@ def files_to_save(rng: random.Random):
 
 
 @exercise(
-    "15.4",
-    subgoal="write",
-    spec=save_in_other_order,
-    inputs=files_to_save,
+    "15.4", subgoal="write", spec=save_in_other_order, inputs=files_to_save,
     observe=after_every_moment,
-)
+)  # fmt: skip
 def save(disk, files, manifest):
     # disk.write(name, data), disk.sync(name), disk.rename(old, new), disk.sync(".")
     for name, data in files.items():
@@ -193,14 +186,12 @@ def save(disk, files, manifest):
         disk.sync(name)
     disk.write("aside", manifest)
     disk.sync("aside")
+    disk.sync(".")  # the names of all these
     disk.rename("aside", "manifest")
     disk.sync(".")
 
 
 value_exercise(
-    "15.5",
-    __name__,
-    subgoal="shuffle",
-    stub='answer = None  # for example (1000, "a")',
+    "15.5", __name__, subgoal="shuffle", stub='answer = None  # for example (1000, "a")',
     solution='answer = (163840, "c")',
-)
+)  # fmt: skip

@@ -5,15 +5,13 @@ import random
 import torch
 import torch.nn as nn
 
+from gpt2_tutorial.checks.compare import same
 from gpt2_tutorial.checks.engine import exercise, value_exercise
 
 value_exercise(
-    "16.1",
-    __name__,
-    subgoal="name",
-    stub="answer = None  # for example [13, 5, 16]",
+    "16.1", __name__, subgoal="name", stub="answer = None  # for example [13, 5, 16]",
     solution="answer = [21, 5, 32]",
-)
+)  # fmt: skip
 
 
 def places_by_loops(sizes, n, rank, world_size):
@@ -85,14 +83,29 @@ def gradients_to_share(rng: random.Random):
         yield brought
 
 
-@exercise("16.3", subgoal="add up", spec=all_reduce_by_loops, inputs=gradients_to_share)
+SHARED = "one tensor in the hands of several ranks"
+
+
+def each_its_own(reduce, gradients):
+    """What each rank holds; where that is right, and the same memory for several, we say so."""
+    held = reduce(gradients)
+    if not same(all_reduce_by_loops(gradients), held):
+        return held
+    places = [mine[name].data_ptr() for mine in held for name in mine]
+    return held if len(set(places)) == len(places) else SHARED
+
+
+@exercise(
+    "16.3", subgoal="add up", spec=all_reduce_by_loops, inputs=gradients_to_share,
+    observe=each_its_own,
+)  # fmt: skip
 def all_reduce_mean(gradients):
     # [{name: tensor} of rank 0, of rank 1, …] → the same, averaged
     means = {}
     for name in gradients[0]:
         brought = [mine[name] for mine in gradients]
         means[name] = torch.stack(brought).mean(0)
-    return [dict(means) for _ in gradients]
+    return [{name: mean.clone() for name, mean in means.items()} for _ in gradients]
 
 
 class Wrapped(nn.Module):
@@ -174,30 +187,21 @@ def train_my_share(model, wrap, batches):
 
 
 value_exercise(
-    "16.5",
-    __name__,
-    subgoal="launch",
-    stub='answer = None  # for example "ABCDEFGH"',
+    "16.5", __name__, subgoal="launch", stub='answer = None  # for example "ABCDEFGH"',
     solution='answer = "CHBEDGFA"',
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "16.6",
-    __name__,
-    subgoal="hush",
-    stub="answer = None  # for example [2, 16]",
+    "16.6", __name__, subgoal="hush", stub="answer = None  # for example [2, 16]",
     solution="answer = [1, 4]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "16.7",
-    __name__,
-    subgoal="share out",
-    stub="answer = None  # for example 1024",
+    "16.7", __name__, subgoal="share out", stub="answer = None  # for example 1024",
     solution="answer = 65536",
-)
+)  # fmt: skip
 
 
 # --- which bug is it: the runs of results/runs/broken_runs.json, in the order of their letters
