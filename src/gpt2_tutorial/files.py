@@ -32,13 +32,13 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     b''
     """
     mode = os.stat(path).st_mode  # of a pipe already `open` waits for the other end
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # open refuses a folder itself
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # `open` refuses a folder
         raise OSError(errno.EINVAL, "it is a pipe or a device, no file", str(path))
     return open(path, "rb")
 
 
 def read_small(path: str | os.PathLike[str], most: int) -> bytes:
-    """Read a whole file; refuse one of more than `most` bytes, and a pipe or a device.
+    """Read a whole file; refuse more than `most` bytes, a pipe or a device.
 
     >>> import tempfile
     >>> read_small(tempfile.mkstemp()[1], most=10)
