@@ -221,7 +221,7 @@ def hugging_face_parts(
     parts = spelled_parts(model.get("vocab"), model.get("merges"), names, letters)
     if unmade := [name for name in parts["special_tokens"] if name not in names]:
         raise ValueError(f"no merge makes its token {unmade[0]!r:.40}")
-    return parts | {"pattern": pattern}
+    return parts | {"pattern": tried_pattern(pattern)}
 
 
 def spelled_parts(

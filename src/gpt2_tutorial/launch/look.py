@@ -13,10 +13,10 @@ from gpt2_tutorial.commands.cli import Parser
 from gpt2_tutorial.distributed import ALONE
 from gpt2_tutorial.launch.train_gpt2 import add_arguments, configured, prepared
 from gpt2_tutorial.runs import ending
-from gpt2_tutorial.runs.models import tokenizer_of_shards
 from gpt2_tutorial.runs.output import say
 from gpt2_tutorial.runs.run_folder import BAD_CONFIG, RunFolder
 from gpt2_tutorial.runs.same_run import Asked
+from gpt2_tutorial.runs.tokenizers import tokenizer_of_shards, with_rows_for
 from gpt2_tutorial.shard_format import open_split
 
 START = 3
@@ -37,7 +37,8 @@ def is_done(args) -> bool:
     data = prepared(args, ALONE)
     tokenizer = tokenizer_of_shards(data)
     _, _, sum_of_data = open_split(data, "train", tokenizer)
-    Asked(configured(args, tokenizer.vocab_size), data, sum_of_data).check(began)
+    config = with_rows_for(tokenizer, configured(args, tokenizer.vocab_size))
+    Asked(config, data, sum_of_data).check(began)
     return True
 
 
