@@ -64,7 +64,7 @@ def check_prompts(
         raise ValueError(f"the prompt is empty, idx is {tuple(idx.shape)}: give at least one id")
     check_id(model, "id", int(idx.min()))
     check_id(model, "id", int(idx.max()))
-    if known is not None and int(idx.max()) >= known:
+    if known is not None and 0 < known <= int(idx.max()):
         raise ValueError(f"id {int(idx.max())} is in the prompt, and only {known} tokens are known")
     B, T = idx.shape
     if lengths is None:
