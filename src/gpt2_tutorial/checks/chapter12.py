@@ -153,7 +153,7 @@ def saved_models(rng: random.Random):
         yield {"config": config, "weights": weights}
 
 
-class TooLarge(ValueError):
+class OtherSizes(ValueError):
     """A model that is far larger than those that were saved."""
 
 
@@ -163,7 +163,7 @@ class SmallTables(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         made = func(*args, **(kwargs or {}))
         if isinstance(made, torch.Tensor) and made.numel() > 10**6:
-            raise TooLarge(f"a table {tuple(made.shape)}, and no saved one is so large")
+            raise OtherSizes(f"a table {tuple(made.shape)}, and no saved one is so large")
         return made
 
 

@@ -203,7 +203,7 @@ def bets_to_retune(rng: random.Random):
     """Bets (B, V), some of them 0, and a temperature; 0 is among them."""
     for i in range(22):
         dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        B, V = rng.randint(1, 2), rng.randint(3, 5)
+        B, V = rng.randint(2 if i % 5 == 2 else 1, 2), rng.randint(3, 5)
         probs = (1.5 * torch.randn(B, V, generator=dice)).softmax(-1)
         if i % 4 == 3:  # somebody forbade one
             probs[:, 0] = 0.0
