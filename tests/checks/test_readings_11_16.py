@@ -194,3 +194,13 @@ def test_what_is_no_pair_of_modules_is_called_by_its_kind():
     one = answer_of("11.2", {"return table, head": "return table"})
     assert run("11.2", one).kind == "type"
     assert run("11.2", answer_of("11.2", {"return table, head": "pass"})).kind == "no return"
+
+
+@pytest.mark.parametrize("word", ["no maks", "The run without a mask", "7"])
+def test_a_cause_that_is_not_on_the_list_is_told_so(word):
+    right = load("16") and EXERCISES["16.8"].solution
+    place = next(iter(right))
+    message = run("16.8", right | {place: word}).message
+    assert f"'{word}', at '{place}', is no name of the list" in message
+    swapped = right | {place: right["B"]}
+    assert f"Look again at '{place}'" in run("16.8", swapped).message

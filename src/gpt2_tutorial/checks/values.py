@@ -104,8 +104,13 @@ def _advice(exercise: Exercise, answer: object) -> str:
             return "A capital letter and a small one are two characters."
         return _choices(exercise)
     if isinstance(right, dict):
-        wrong = [k for k in right if not same(right[k], answer.get(k), exercise.atol)]
+        tidy, names = _tidied(right, answer), [_letters(str(name)) for name in right.values()]
+        wrong = [k for k in right if not same(right[k], tidy.get(k), exercise.atol)]
         extra = [k for k in answer if k not in right]
+        for k in wrong:  # a word from elsewhere, where one of a list is asked
+            given = answer.get(k)
+            if isinstance(right[k], str) and given and _letters(str(given)) not in names:
+                return f"{short(given)}, at {short(k)}, is no name of the list: copy one."
         return f"Look again at {', '.join(map(short, [*wrong, *extra][:4]))}."
     if isinstance(right, (list, tuple)):
         return _next_one(exercise, answer, _first_wrong(exercise, answer))
