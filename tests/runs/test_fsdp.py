@@ -247,6 +247,8 @@ def told(data, tmp_path_factory):
     said["moved to"] = newest.path.name
     torn = folder / "moved" / "step_00000099"  # newer still, with one bit of a part turned
     shutil.copytree(newest, torn)
+    manifest = json.loads((torn / "manifest.json").read_text())
+    (torn / "manifest.json").write_text(json.dumps(manifest | {"step": 99}))
     part = bytearray((torn / "shard-00003-model-00001-of-00001.safetensors").read_bytes())
     part[-1] ^= 1
     (torn / "shard-00003-model-00001-of-00001.safetensors").write_bytes(part)
