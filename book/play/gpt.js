@@ -63,7 +63,8 @@ export class GPT {
   /** Begin a new text. */
   forget() {
     const { n_layer, n_positions, n_embd } = this.config;
-    this.length = 0;
+    /** What was read so far. @type {number[]} */
+    this.ids = [];
     this.keys = Array.from({ length: n_layer }, () => new Float32Array(n_positions * n_embd));
     this.values = Array.from({ length: n_layer }, () => new Float32Array(n_positions * n_embd));
     /** Shares of the newest token, one array for each layer and head. @type {Float32Array[][]} */
@@ -104,9 +105,9 @@ export class GPT {
    */
   read(id) {
     const { n_layer, n_embd, n_positions, vocab_size } = this.config;
-    if (this.length >= n_positions) throw new Error("The context is full: forget() begins anew.");
+    if (this.ids.length >= n_positions) throw new Error("The context is full: forget() begins anew.");
     const wte = this.named("wte.weight").data, wpe = this.named("wpe.weight").data;
-    const place = this.length++;
+    const place = this.ids.push(id) - 1;
     let x = new Float32Array(n_embd); // (C,)
     for (let c = 0; c < n_embd; c++) x[c] = wte[id * n_embd + c] + wpe[place * n_embd + c];
     this.shares = [];
@@ -160,16 +161,16 @@ export class GPT {
 }
 
 /**
- * Logits after the last of `ids`. Past the context the window moves on and is read anew,
- * because every token's place changes.
+ * Logits after the last of `ids`. What the cache holds is used where the text only grew. An
+ * edited text is read anew; so is one past the context, where every token's place changes.
  * @param {GPT} model
  * @param {number[]} ids
  */
 export function logitsAfter(model, ids) {
   const window = ids.slice(-model.config.n_positions);
-  const known = ids.length <= model.config.n_positions ? model.length : 0;
-  if (known === 0 || known >= window.length) model.forget();
+  const grew = model.ids.length < window.length && model.ids.every((id, i) => id === window[i]);
+  if (!grew) model.forget();
   let logits = new Float32Array();
-  for (const id of window.slice(model.length)) logits = model.read(id);
+  for (const id of window.slice(model.ids.length)) logits = model.read(id);
   return logits;
 }

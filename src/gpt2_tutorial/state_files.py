@@ -3,6 +3,7 @@
 import json
 import re
 import reprlib
+import shutil
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,10 +39,11 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
         packed = _Part(part)
         described[part] = packed.pack(tree, "")
         if packed.tensors:
-            save_file(packed.tensors, file := folder / f"{part}.safetensors")
-            file.chmod(0o644)  # its library makes it its owner's alone
+            save_file(packed.tensors, folder / f"{part}.safetensors")
     text = json.dumps(described, indent=1) + "\n"
     (folder / STATE).write_text(text, encoding="utf-8")
+    for part in folder.glob("*.safetensors"):  # their library makes them their owner's alone
+        shutil.copymode(folder / STATE, part)
 
 
 def read_state(folder: Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -18,6 +18,7 @@ from gpt2_tutorial.gpt import SIZES, GPTConfig
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+TABLE, HEAD = "transformer.wte.weight", "lm_head.weight"  # one table by two names
 _INDEX, _SHARD = "model.safetensors.index.json", "model-*-of-*.safetensors"
 _SHARD_NAME = re.compile(r"model-[\w.-]*-of-[\w.-]*\.safetensors", re.ASCII)
 _TOKENIZERS = ["tokenizer*", "vocab*", "merges.txt", "added_tokens.json", "characters.json"]
@@ -26,9 +27,6 @@ _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 _LFS = b"version https://git-lfs"  # how a note begins that stands for a large file
 _LONGEST = 1 << 24  # bytes of JSON; a config.json has about a thousand
 _OLD_MASKS = re.compile(r"transformer\.h\.\d+\.attn\.(masked_)?bias")
-
-
-TABLE, HEAD = "transformer.wte.weight", "lm_head.weight"
 
 
 class WeightsError(ValueError):

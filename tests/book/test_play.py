@@ -66,8 +66,16 @@ def test_logits_are_pytorchs(player, model):
             assert (torch.tensor(got) - expected).abs().max() < 1e-4
 
 
-def test_the_greedy_text_is_the_same_far_beyond_the_context(player, model):
-    start, more = [18, 13, 30, 17, 27, 10], 3 * model.config.block_size
+@pytest.mark.parametrize("edited", [[1, 2, 9, 4, 5], [1, 2], [1, 2, 3], [1, 2, 3, 4], [2, 3, 4]])
+def test_an_edited_text_is_read_anew(player, edited):
+    """The cache holds 1, 2, 3: it may be used only where the text went on from there."""
+    fresh = player.evaluate("ids => (model.forget(), [...logitsAfter(model, ids)])", edited)
+    read = "ids => (logitsAfter(model, [1, 2, 3]), [...logitsAfter(model, ids)])"
+    assert player.evaluate(f"ids => (model.forget(), ({read})(ids))", edited) == fresh
+
+
+def test_the_greedy_text_is_the_same_beyond_the_context(player, model):
+    start, more = [18, 13, 30, 17, 27, 10], model.config.block_size + 16
     write = """([ids, more]) => {
       const best = () => bets(logitsAfter(model, ids), { temperature: 0 }).indexOf(1);
       for (let i = 0; i < more; i++) ids.push(best());

@@ -355,9 +355,16 @@ def test_a_whole_one_of_the_same_step_is_left_alone(tmp_path):
     assert (save(tmp_path, 1, state()) / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_others_may_read_the_files(tmp_path):
-    for file in save(tmp_path, 1, state()).iterdir():
-        assert stat.S_IMODE(file.stat().st_mode) & 0o444 == 0o444
+@pytest.mark.skipif(os.name == "nt", reason="modes of Unix")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_files_are_as_open_as_the_user_wants_new_files(mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        saved = save(tmp_path, 1, state())
+    finally:
+        os.umask(before)
+    for file in saved.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~mask
 
 
 def points(monkeypatch, act):
@@ -369,7 +376,7 @@ def points(monkeypatch, act):
         (Path, "write_text"),
         (Path, "mkdir"),
         (Path, "rename"),
-        (Path, "chmod"),
+        (shutil, "copymode"),
     ):
         real = getattr(module, name)
 

@@ -18,7 +18,7 @@ from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.commands import prepare
 from gpt2_tutorial.runs import encode
 from gpt2_tutorial.runs.encode import ParallelEncoder, batches, load_tokenizer
-from gpt2_tutorial.runs.models import tokenizer_of_shards
+from gpt2_tutorial.runs.tokenizers import tokenizer_of_shards
 from gpt2_tutorial.shard_format import ShardError, check_shards, read_index
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.text import CharTokenizer

@@ -10,12 +10,7 @@ from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.precision import default_device
 from gpt2_tutorial.pretrained import load_gpt2
-from gpt2_tutorial.runs.tokenizers import (  # noqa: F401  some are wanted here as well
-    spare_rows,
-    start_of,
-    tokenizer_beside,
-    tokenizer_of_shards,
-)
+from gpt2_tutorial.runs.tokenizers import spare_rows, tokenizer_beside
 from gpt2_tutorial.text import CharTokenizer
 from gpt2_tutorial.weight_checks import TOKENS
 from gpt2_tutorial.weight_files import CONFIG, model_folder

@@ -204,6 +204,20 @@ def _check_file(file: Path) -> None:
         raise ValueError(f"{file} has {size:,} bytes, and no tokenizer is so large")
 
 
+def _object(file: Path) -> dict[str, Any]:
+    """What a file of JSON says; {} where there is no such file."""
+    if not file.exists():
+        return {}
+    _check_file(file)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        if not isinstance(content, dict):
+            raise ValueError("it is no {…}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+    return content
+
+
 def _characters(file: Path) -> CharTokenizer:
     from gpt2_tutorial.text import CharTokenizer
 
@@ -246,15 +260,7 @@ def _words(file: Path, known: Path | None = None) -> BPETokenizer:
 
 def _settings(folder: Path) -> dict[str, Any]:
     file = folder / SETTINGS
-    if not file.exists():
-        return {}
-    _check_file(file)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-        if not isinstance(content, dict):
-            raise ValueError("it is no {…}")
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from None
+    content = _object(file)
     if content.get("add_prefix_space"):
         raise ValueError(
             f"{file} puts a space before every text (add_prefix_space), which is not done here"
@@ -271,17 +277,7 @@ def _added(folder: Path) -> dict[Any, Any]:
         for i, token in listed.items()
         if isinstance(token, dict) and i.isdecimal()
     }
-    file = folder / ADDED
-    if not file.exists():
-        return added
-    _check_file(file)
-    try:
-        more = json.loads(file.read_text(encoding="utf-8-sig"))
-        if not isinstance(more, dict):
-            raise ValueError("it is no {…}")
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from None
-    return added | more
+    return added | _object(folder / ADDED)
 
 
 def _check_added(folder: Path, tokenizer: CharTokenizer | BPETokenizer) -> None:
