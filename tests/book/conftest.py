@@ -62,6 +62,27 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty page, beside which the toys' modules lie."""
+    from toys import small_site
+
+    with serve(small_site(tmp_path_factory.mktemp("bare"), [])) as url:
+        yield f"{url}toys.html"
+
+
+@pytest.fixture
+def ask(page: Page, bare: str) -> Callable[..., object]:
+    """Call a function of a toy's module in the browser: `ask("logits", "priced", [1, 0], 1)`."""
+    page.goto(bare)
+
+    def call(name: str, function: str, *values: object) -> object:
+        load = f"import('./_static/play/toys/{name}.js')"
+        return page.evaluate(f"async (v) => (await {load}).{function}(...v)", list(values))
+
+    return call
+
+
 @pytest.fixture
 def axe() -> Callable[..., list[dict]]:
     """What axe has against a page, by all its rules or by those named: rule, why, where."""

@@ -1,0 +1,23 @@
+// Loads a toy when its place comes near, and puts it where its still picture stands.
+
+/** @param {HTMLElement} figure */
+async function open(figure) {
+  const still = /** @type {HTMLElement} */ (figure.querySelector(".stage"));
+  try {
+    const { default: draw } = await import(`./toys/${figure.dataset.play}.js`);
+    const stage = /** @type {HTMLElement} */ (still.cloneNode(false));
+    await draw(stage);
+    still.replaceWith(stage);
+    figure.dataset.ready = "";
+  } catch (problem) { // without it the still and its words stay, and they are complete
+    figure.dataset.failed = "";
+    console.error(problem);
+  }
+}
+
+const near = new IntersectionObserver((seen) => seen.forEach(({ target, isIntersecting }) => {
+  if (!isIntersecting) return;
+  near.unobserve(target);
+  open(/** @type {HTMLElement} */ (target));
+}), { rootMargin: "600px" });
+document.querySelectorAll("figure[data-play]").forEach((figure) => near.observe(figure));
