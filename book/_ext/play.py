@@ -14,6 +14,7 @@ __all__ = ["PLAY", "copied", "figure", "setup", "with_toys"]
 
 PLAY = Path(__file__).resolve().parents[1] / "play"
 MODEL = PLAY.parents[1] / "results" / "models" / "simple-gpt"
+NOT_LOADED = shutil.ignore_patterns("*.html", "stills", "jsconfig.json")
 PLACE = re.compile(r"<!-- play: ([\w-]+) -->")
 
 

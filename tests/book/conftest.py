@@ -57,6 +57,18 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
+    """A page on which nothing waits for a guess: whatever it has can be looked at."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(
+        "try { localStorage.setItem('veil', 'false'); } catch { /* no page */ }"
+    )
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def first_visit(browser: Browser) -> Iterator[Page]:
+    """A page as it is for somebody who was never here."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
