@@ -114,6 +114,7 @@ def _slim(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
     first = (BOOK / "_scripts" / "head.js").read_text(encoding="utf-8")
     context["first_script"], context["first_script_hash"] = first, sha256(first)
     context["has_code"] = 'class="highlight' in body
+    context["has_board"] = 'class="scoreboard"' in body
     context["body"] = body
 
 

@@ -295,7 +295,9 @@ export function stepper({ label, count }, draw) {
   const element = h("div", { class: "stepper", role: "group", "aria-label": label },
     button("Start", () => go(0)), button("Back", () => go(at - 1)), said, button("Next", () => go(at + 1)));
   said.textContent = `1 of ${frames}`;
-  return Object.assign(element, { go, /** @param {number} many */ length: (many) => { frames = many; go(0); } });
+  /** @param {number} many */
+  const length = (many) => { frames = many; go(0); };
+  return Object.assign(element, { go, length });
 }
 
 /**

@@ -70,11 +70,10 @@ def test_there_are_toys_and_each_has_its_words():
         assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|https?:", script), name
 
 
-def test_each_toy_stands_on_one_page():
+def test_each_toy_stands_on_a_page():
     pages = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "book").glob("*.md")]
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    placed = sorted(re.findall(r"<!-- play: ([\w-]+) -->", text))
-    assert placed == TOYS
+    assert sorted(set(re.findall(r"<!-- play: ([\w-]+) -->", text))) == TOYS
 
 
 @pytest.mark.parametrize("name", TOYS)
