@@ -39,8 +39,8 @@ export default function (stage) {
   function draw() {
     const table = TABLES[which][1], { sums, shape, upright, spread, bets, rowSums } = divided(table, axis, keepdim);
     const call = `sum(${axis}${keepdim ? ",\u00a0keepdim=True" : ""})`;
-    const fit = TABLES[which][0].replace(" ", "\u00a0"), across = table[0].map((_, j) => j);
-    name(counts, `Table ${fit}, summed ${axis === 1 ? "along →" : "down ↓"}`);
+    const across = table[0].map((_, j) => j);
+    name(counts, axis === 1 ? "Summed along →" : "Summed down ↓");
     counts.update([], table.map((row, i) => ({ label: `row ${i}`, cells: row.map((value, j) => ({ text: String(value), share: SHADES[axis === 1 ? i : j] })) })));
     name(divisors, `${call}: ${tuple(shape)}`);
     divisors.update([], table.map((_, i) => ({ label: `row ${i}`, cells: across.map((j) => {
