@@ -186,7 +186,7 @@ export function grid({ caption, columns, rows }) {
  *           xTicks?: number[], yTicks?: number[], width?: number, height?: number,
  *           show?: (value: number) => string }} options
  */
-export function plot({ label, x, y, xLabel = "", yLabel = "", xTicks = [], yTicks = [], width = 360, height = 240, show = String }) {
+export function plot({ label, x, y, xLabel = "", yLabel = "", xTicks = [], yTicks = [], width = 320, height = 220, show = String }) {
   const left = yTicks.length ? 44 : 12, right = width - 12, top = yLabel ? 24 : 10, bottom = height - (xLabel || xTicks.length ? 36 : 10);
   /** @param {number} v */
   const px = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (right - left);
