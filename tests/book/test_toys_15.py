@@ -11,6 +11,8 @@ import torch
 
 from gpt2_tutorial import files, state_files
 from gpt2_tutorial.checkpoint import latest, save
+from gpt2_tutorial.shard_writer import write_shards
+from gpt2_tutorial.shards import ShardLoader, epoch_order
 
 pytestmark = pytest.mark.browser
 
@@ -116,3 +118,39 @@ def test_saved_straight_the_old_file_is_gone_before_the_new_one_is_there(ask, tm
         except Exception:  # whatever torch raises, nothing is loaded
             step = None
         assert step == ask("kill", "found", moment["disk"]), moment["doing"]
+
+
+class Numbers:
+    """A tokenizer whose texts are numbers, as in the chapter."""
+
+    vocab_size, tokens = 64, [b"%d" % i for i in range(64)]
+
+    def encode(self, text: str) -> list[int]:
+        return [int(word) for word in text.split()]
+
+
+def test_the_order_is_that_of_the_package(ask):
+    for sequences, seed, epoch in [(16, 0, 0), (16, 0, 1), (1, 0, 0), (1000, 7, 3), (2, 2**31, 9)]:
+        theirs = epoch_order(sequences, seed, epoch).tolist()
+        assert ask("deal", "order", sequences, seed, epoch) == theirs
+
+
+def test_cards_are_dealt_as_the_loader_reads_with_any_number_of_readers(ask, tmp_path):
+    """Piece n of the toy begins with token 4 · n."""
+    text = " ".join(map(str, range(63)))  # and 63 is the end of the text: 16 pieces of 4
+    write_shards([text], Numbers(), tmp_path, 20, end_of_text=63, val_every=1000, shuffle=0)
+    bookmark = None
+    for step, sizes in enumerate([[(1, 8), (1, 1)], [(2, 4), (2, 1)], [(8, 1)], [(4, 2), (4, 1)]]):
+        unions = []
+        for readers, B in sizes:
+            ranks = [ShardLoader(tmp_path, "train", B, 4, r, readers) for r in range(readers)]
+            for loader in ranks if bookmark else []:
+                loader.load_state_dict(bookmark)
+            rounds = ask("deal", "deal", 8 * step, readers, B)
+            assert len(rounds) * readers * B == 8
+            for told in rounds:
+                read = [(loader.next_batch()[0][:, 0] // 4).tolist() for loader in ranks]
+                assert read == [[ask("deal", "piece", place) for place in hand] for hand in told]
+            unions.append(sorted(place for told in rounds for hand in told for place in hand))
+        assert unions == [list(range(8 * step, 8 * step + 8))] * len(sizes)
+        bookmark = ranks[0].state_dict()
