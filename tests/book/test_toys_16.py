@@ -8,6 +8,9 @@ import pytest
 import torch
 from serving import ROOT
 
+import play_broken_runs
+from gpt2_tutorial.ledger import logged
+
 pytestmark = pytest.mark.browser
 
 
@@ -31,3 +34,31 @@ def test_the_ring_is_that_of_the_chapter_and_every_worker_ends_with_the_sums(ask
         pieces = sum(sent["from"] == worker for frame in frames for sent in frame["sent"])
         assert pieces / n == 2 * (n - 1) / n
     assert n != 3 or names["frames"][0] == ask("ring", "brought", 3), "the chapter's example"
+
+
+def test_the_evidence_is_that_of_the_log_and_each_run_is_asked_with_its_cause(ask):
+    assert play_broken_runs.main(["--check"]) == 0
+    evidence = json.loads(play_broken_runs.FILE.read_text(encoding="utf-8"))
+    log = logged("broken_runs")["broken"]
+    assert {run["name"]: run["title"] for run in evidence["runs"]} == {
+        name: run["title"] for name, run in log.items()
+    }
+    places = set()
+    for index, run in enumerate(evidence["runs"]):
+        names = ask("broken-runs", "options", evidence, index)
+        assert len(set(names)) == 4 and set(names) <= log.keys()
+        places.add(names.index(run["name"]))
+        for one, other, sentence in evidence["pairs"]:
+            if run["name"] in (one, other):
+                [wrong] = {one, other} - {run["name"]}
+                assert wrong in names
+                assert ask("broken-runs", "apart", evidence, run["name"], wrong) == sentence
+    assert places == {0, 1, 2, 3}, "the true one always stands elsewhere"
+    assert ask("broken-runs", "apart", evidence, "std_1", "no_mask") == ""
+
+
+def test_a_curve_breaks_where_it_is_no_number_or_above_the_picture(ask):
+    values = [None, 44.7, 6, 5, None, 6.01, 3, None]
+    told = ask("broken-runs", "pieces", list(range(8)), values)
+    assert told == [[[2, 6], [3, 5]], [[6, 3]]]
+    assert ask("broken-runs", "pieces", [], []) == []
