@@ -9,6 +9,8 @@ import torch
 from serving import ROOT
 
 import play_broken_runs
+from gpt2_tutorial.distributed import make_buckets
+from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.ledger import logged
 
 pytestmark = pytest.mark.browser
@@ -62,3 +64,27 @@ def test_a_curve_breaks_where_it_is_no_number_or_above_the_picture(ask):
     told = ask("broken-runs", "pieces", list(range(8)), values)
     assert told == [[[2, 6], [3, 5]], [[6, 3]]]
     assert ask("broken-runs", "pieces", [], []) == []
+
+
+def test_the_buckets_are_those_of_the_package(ask):
+    model = GPT(GPTConfig(16, vocab_size=65, n_layer=2, n_head=2, n_embd=32))
+    known = ask("buckets", "parameters")
+    named = {name.removeprefix("transformer."): p for name, p in model.named_parameters()}
+    assert [tuple(one) for one in known] == [(name, p.numel()) for name, p in named.items()]
+    for mb in (1e-9, 0.005, 0.02, 0.05, 25):
+        theirs = [bucket.parameters for bucket in make_buckets(model, mb)]
+        told = ask("buckets", "filled", known, mb)
+        for bucket, parameters in zip(told, theirs, strict=True):
+            assert all(named[name] is p for (name, _), p in zip(bucket, parameters, strict=True))
+
+
+@pytest.mark.parametrize("came", [0, 1, 9, 27, 28])
+def test_a_bucket_is_full_when_the_package_finds_none_missing(ask, came):
+    buckets = make_buckets(GPT(GPTConfig(16, vocab_size=65, n_layer=2, n_head=2, n_embd=32)), 0.02)
+    waiting = [bucket for bucket in buckets for _ in bucket.parameters]
+    for bucket in waiting[:came]:
+        bucket.one_more()
+    sizes = [len(bucket.parameters) for bucket in buckets]
+    told = ask("buckets", "there", sizes, came)
+    missing = [size - mine for size, mine in zip(sizes, told, strict=True)]
+    assert missing == [bucket.missing for bucket in buckets]

@@ -146,7 +146,12 @@ export default function (stage) {
   const dice = drawn(DEEPEST, false), setting = /** @type {Setting} */ ({ skip: true, norm: "none", depth: DEEPEST, weight: 0.02 });
   const picture = plot({ label: "spread of the stream and size of the blame at every pair", x: [0, DEEPEST], y: [-8, 8], yTicks: [-8, -4, 0, 4, 8],
     xLabel: "pairs of attention and MLP, from 0 to 48", width: 310, height: 240, show: (v) => (v ? `1e${number(v, 0)}` : "1") });
-  const said = status(), plain = (/** @type {number} */ v) => (Number.isFinite(v) && v && (v >= 1e4 || v < 1e-3) ? v.toExponential(0).replace("-", "−").replace("+", "") : v < 10 ? number(v, v < 0.1 ? 3 : 2) : Math.round(v).toLocaleString("en"));
+  const said = status();
+  /** @param {number} v */
+  const plain = (v) => {
+    if (v >= 1e4 || (v > 0 && v < 1e-3)) return v.toExponential(0).replace("-", "−").replace("+", "");
+    return v < 10 ? number(v, v < 0.1 ? 3 : 2) : Math.round(v).toLocaleString("en");
+  };
 
   function draw() {
     const { up, down } = walk(setting, dice), { depth } = setting;
