@@ -22,11 +22,24 @@ export const pieces = (text) => whole(text).match(PATTERN) ?? [];
 export const bytesOf = (text) => [...new TextEncoder().encode(text)];
 
 /**
- * The text of some bytes; broken ones become �, or an error where they are to be `whole`.
+ * The text of some bytes; broken ones become �, or an error if that is `fatal`.
  * @param {Iterable<number>} bytes
  */
 export const textOf = (bytes, fatal = false) =>
   new TextDecoder("utf-8", { fatal, ignoreBOM: true }).decode(Uint8Array.from(bytes));
+
+/**
+ * A token to look at: its white space can be seen, and what is no whole character stands as numbers.
+ * @param {number[]} bytes
+ */
+export function shown(bytes) {
+  try {
+    return textOf(bytes, true).replace(/ /g, "␣").replace(/\n/g, "↵").replace(/\t/g, "⇥")
+      .replace(/[\p{C}\p{Z}\p{M}]/gu, (c) => `⟨${bytesOf(c).join(" ")}⟩`);
+  } catch {
+    return `⟨${bytes.join(" ")}⟩`;
+  }
+}
 
 /** Every byte and the letter that spells it, in the order of GPT-2's ids. */
 export function bytesToUnicode() {

@@ -8,7 +8,7 @@ import unicodedata
 import pytest
 import regex
 
-from gpt2_tutorial.bpe import GPT2Tokenizer, bytes_to_unicode
+from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer, bytes_to_unicode
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +33,7 @@ EXAMPLES += [
 CLASSES = """() => { const found = [];
   for (let i = 0; i < 0x110000; i++) { if (i >= 0xd800 && i < 0xe000) continue;
     const c = String.fromCodePoint(i);
-    const kind = /\\p{L}/u.test(c) ? 1 : /\\p{N}/u.test(c) ? 2 : /\\p{White_Space}/u.test(c) ? 3 : 0;
+    const kind = [/\\p{L}/u, /\\p{N}/u, /\\p{White_Space}/u].findIndex((p) => p.test(c)) + 1;
     if (kind) found.push([i, kind]); }
   return found; }"""
 LOAD = """async () => { const { readMerges } = await import("./_static/play/bpe.js");
@@ -98,3 +98,37 @@ def test_bytes_are_spelled_as_in_the_text(page, bare):
     page.goto(bare)
     load = "async () => [...(await import('./_static/play/bpe.js')).bytesToUnicode()]"
     assert [tuple(pair) for pair in page.evaluate(load)] == [*bytes_to_unicode().items()]
+
+
+TEXTS = [
+    "aaabdaaabac",
+    "",
+    "a",
+    "zz",
+    "hug hug pug pun bun hugs",
+    "The sky is blue. The sky is grey.",
+]
+TEXTS += ["|".join(["hug"] * 10 + ["pug"] * 5 + ["pun"] * 12 + ["bun"] * 4 + ["hugs"] * 5)]
+TEXTS += ["a" * 40, "abcabcababc bcabca cab", "牛 ناس नमस्ते 😉😉 ßß", "it's 3571 + 1999\n\n\t  x "]
+
+
+def test_pairs_are_merged_as_the_package_merges(ask):
+    rng = random.Random(2)
+    more = ["".join(rng.choices("ab ", k=rng.randrange(60))) for _ in range(20)]
+    for text in TEXTS + more:
+        got = ask("merges", "learn", text, 40)
+        trained = BPETokenizer.train(text, 256 + 40)
+        assert [tuple(pair) for pair in got["merges"]] == trained.merges, text
+        assert [bytes(token) for token in got["tokens"]] == trained.tokens
+        assert [i for row in got["rows"] for i in row] == trained.encode(text)
+
+
+def test_the_rounds_of_the_text(ask):
+    rounds = [ask("merges", "learn", TEXTS[6], n)["pairs"][0]["count"] for n in range(6)]
+    assert rounds == [20, 16, 15, 12, 5, 5]
+    assert [p["count"] for p in ask("merges", "learn", TEXTS[6], 0)["pairs"][:4]] == [
+        20,
+        17,
+        16,
+        15,
+    ]
