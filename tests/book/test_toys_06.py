@@ -7,6 +7,8 @@ import unicodedata
 
 import pytest
 import regex
+from serving import serve
+from toys import small_site
 
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer, bytes_to_unicode
 
@@ -132,3 +134,33 @@ def test_the_rounds_of_the_text(ask):
         16,
         15,
     ]
+
+
+def test_typed_text_is_cut_and_the_address_carries_it(page, tmp_path):
+    stage, gpt2 = page.locator("#play-live-tokenizer .stage"), GPT2Tokenizer()
+
+    def shows(text):
+        ids = list(map(str, gpt2.encode(text)))
+        assert stage.locator(".chip small").all_inner_texts() == ids
+        counts = f"{len(text)} characters, {len(text.encode())} bytes, {len(ids)} token"
+        assert stage.locator(".status").inner_text().startswith(counts)
+
+    with serve(small_site(tmp_path, ["live-tokenizer"])) as address:
+        page.goto(f"{address}toys.html")
+        stage.get_by_text("Load GPT-2's merges").click()
+        stage.get_by_text("Show the pieces alone").wait_for()
+        shows("Hello world, it's 2024!   Fine.")
+        for button in ("strawberry", "numbers", "Greek", "code", "a space at the end"):
+            stage.get_by_role("button", name=button).click()
+            shows(stage.locator("textarea").input_value())
+        text = "½ 牛😉 #&%\n<|endoftext|> "
+        stage.locator("textarea").fill(text)
+        shows(text)
+        stage.get_by_text("Link to this text").click()
+        page.reload()
+        page.wait_for_selector("[data-ready] textarea")
+        assert stage.locator("textarea").input_value() == text
+        page.goto("about:blank")
+        page.goto(f"{address}toys.html#text=%E0%A4%A")  # broken: the text of the start stands
+        page.wait_for_selector("[data-ready] textarea")
+        assert stage.locator("textarea").input_value().startswith("Hello")
