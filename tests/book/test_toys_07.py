@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -45,3 +46,28 @@ def test_the_table_of_the_text(ask):
     assert got["scores"] == [1, 1, 2]
     assert [round(score, 2) for score in got["scaled"]] == [0.71, 0.71, 1.41]
     assert [round(power) for power in got["powers"]] == [2, 2, 4]
+
+
+def test_without_places_the_past_is_a_bag(ask):
+    words = [
+        {"word": w, "vector": v} for w, v in zip("abcde", [*WORDS[3], *WORDS[2][:2]], strict=True)
+    ]
+    last = {}
+    for placed in (False, True):
+        for order in itertools.permutations(range(4)):
+            vectors = ask("order-blind", "seen", [*(words[i] for i in order), words[4]], placed)
+            x = torch.tensor(vectors, dtype=torch.float64)[None]
+            got = ask("order-blind", "lookBack", vectors)
+            mixed = F.scaled_dot_product_attention(x, x, x, is_causal=True)[0, -1]
+            assert got["mixture"] == pytest.approx(mixed.tolist(), abs=1e-12)
+            last.setdefault(placed, []).append(mixed)
+    for placed, mixtures in last.items():
+        same = [torch.allclose(mixtures[0], other, atol=1e-12) for other in mixtures[1:]]
+        assert not any(same) if placed else all(same)
+
+
+def test_equal_and_single_words_are_averaged(ask):
+    for vectors in ([[3.0, -2.0]], [[0.0, 0.0]] * 3, [[30.0, -40.0]] * 5):
+        got = ask("order-blind", "lookBack", vectors)
+        assert got["shares"] == pytest.approx([1 / len(vectors)] * len(vectors), abs=1e-15)
+        assert got["mixture"] == pytest.approx(vectors[0], abs=1e-12)
