@@ -17,7 +17,7 @@ def walk(rng, steps):
     """A tensor, and what PyTorch makes of it step by step; None where it refuses."""
     x = torch.arange(8).view(2, 4)
     for _ in range(steps):
-        kind = rng.choice(["view", "transpose", "transpose", "contiguous"])
+        kind = rng.choice(["view", "view", "view", "transpose", "transpose", "contiguous"])
         if kind == "view":
             values = [rng.choice(SHAPES)]
         else:

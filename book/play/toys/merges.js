@@ -71,11 +71,10 @@ export default function (stage) {
     chips.replaceChildren(...rows.map((row) => h("span", { class: "piece" }, ...row.map((id) =>
       h("span", { class: id === newest ? "chip new" : id > 255 ? "chip merged" : "chip" }, name(id))))));
     const best = pairs.length ? pairs[0].count : 0, tied = pairs.filter(({ count }) => count === best).length;
-    const rows6 = pairs.slice(0, 6).map(({ pair, count }, i) => ({
+    const frequent = pairs.slice(0, 6).map(({ pair, count }, i) => ({
       label: both(pair), share: count / best, text: `${count}${count === best && tied > 1 ? " tie" : ""}`, kind: i ? "" : "true",
     }));
-    while (rows6.length < 6) rows6.push({ label: " ", share: 0, text: " ", kind: "" });
-    counted.update(rows6);
+    counted.update(frequent);
     learned.replaceChildren(...merges.map((pair, i) =>
       h("li", { value: 256 + i }, `${both(pair)} → ${short(256 + i)}`)).slice(-6));
     const many = rows.reduce((sum, row) => sum + row.length, 0);

@@ -98,8 +98,8 @@ export default function (stage) {
       isContiguous(tensor) ? "contiguous, the memory is in reading order" : "not contiguous, reading jumps"}`;
     heads.replaceChildren(...Array.from({ length: shape[0] }, (_, first) => {
       const rows = all.filter((one) => one[0] === first), wide = shape[shape.length - 1];
-      return grid({ caption: `[${first}]`, columns: [], rows: Array.from({ length: rows.length / wide }, (_, r) => ({
-        label: shape.length === 3 ? `[${first}, ${r}]` : "", cells: rows.slice(r * wide, (r + 1) * wide).map((one) => ({
+      return grid({ caption: `index ${first} of the first axis`, columns: [], rows: Array.from({ length: rows.length / wide }, (_, r) => ({
+        label: shape.length === 3 ? `[${first}, ${r}]` : `[${first}]`, cells: rows.slice(r * wide, (r + 1) * wide).map((one) => ({
           text: String(memory[place(tensor, one)]), share: first % 2 ? 0 : 0.5, kind: one === index ? "marked" : "" })) })) });
     }));
     said.textContent = `[${index.join(", ")}] stands at place ${index.map((i, axis) => `${i} · ${strides[axis]}`).join(" + ")} = ${here} of the memory.`;
