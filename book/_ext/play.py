@@ -10,6 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+from gpt2_tutorial import assets
 from gpt2_tutorial.text import load_shakespeare
 
 __all__ = ["PLAY", "copied", "figure", "setup", "with_toys"]
@@ -51,7 +52,7 @@ def with_toys(body: str) -> str:
 
 
 def copied(static: Path) -> None:
-    """Copy what the pages load later: the modules, their data, and chapter 12's model."""
+    """Copy what the pages load later: modules, data, chapter 12's model, GPT-2's merges."""
     home = static / "play"
     shutil.copytree(
         PLAY, home, ignore=shutil.ignore_patterns("*.html", "stills"), dirs_exist_ok=True
@@ -62,6 +63,8 @@ def copied(static: Path) -> None:
     (home / "shakespeare.txt").write_text(seen, encoding="utf-8")
     for name in ("config.json", "characters.json", "model.safetensors"):
         shutil.copy(MODEL / name, home / "model")
+    (home / "gpt2").mkdir(exist_ok=True)
+    (home / "gpt2" / "merges.txt").write_bytes(assets.path("vocab.bpe").read_bytes())
 
 
 def _place(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:

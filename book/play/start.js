@@ -21,3 +21,6 @@ const near = new IntersectionObserver((seen) => seen.forEach(({ target, isInters
   open(/** @type {HTMLElement} */ (target));
 }), { rootMargin: "600px" });
 document.querySelectorAll("figure[data-play]").forEach((figure) => near.observe(figure));
+
+// A link that carries a text (#text=…) leads to the toy that reads it.
+if (location.hash.startsWith("#text=")) document.getElementById("play-live-tokenizer")?.scrollIntoView();
