@@ -54,9 +54,7 @@ def with_toys(body: str) -> str:
 def copied(static: Path) -> None:
     """Copy what the pages load later: modules, data, chapter 12's model, GPT-2's merges."""
     home = static / "play"
-    shutil.copytree(
-        PLAY, home, ignore=shutil.ignore_patterns("*.html", "stills"), dirs_exist_ok=True
-    )
+    shutil.copytree(PLAY, home, ignore=NOT_LOADED, dirs_exist_ok=True)
     (home / "model").mkdir(exist_ok=True)
     text = load_shakespeare()
     seen = text[: int(0.9 * len(text))]  # what the count table of chapter 01 counted
