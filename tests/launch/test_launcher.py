@@ -124,18 +124,20 @@ def test_a_rank_that_is_killed_is_replaced_and_the_run_goes_on(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "code", "part"),
+    ("words", "code", "part", "started"),
     [
-        (("--batch-tokens", "100"), 78, "cannot be cut into pieces"),
-        (("--data", "EMPTY"), 65, "EMPTY"),
+        (("--batch-tokens", "100"), 78, "cannot be cut into pieces", False),
+        (("--vocab-size", "10"), 78, "less than the 65 tokens", True),
+        (("--data", "EMPTY"), 65, "EMPTY", True),
     ],
 )
-def test_what_cannot_become_better_is_not_tried_again(tmp_path, words, code, part):
+def test_what_cannot_become_better_is_not_tried_again(tmp_path, words, code, part, started):
     (tmp_path / "EMPTY").mkdir()
     words = [tmp_path / word if word == "EMPTY" else word for word in words]
     said = ended(launched(tmp_path / "run", *SMALL, *words, NPROC=1))
-    assert said[0] == code and part in said[1] and "not tried again" in said[1]
+    assert said[0] == code and part in said[1] and ("not tried again" in said[1]) == started
     assert said[1].count("bad ") == 1 and "trying again" not in said[1]
+    assert (tmp_path / "run").exists() == started  # wrong settings are known before
 
 
 @pytest.mark.slow
