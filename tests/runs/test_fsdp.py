@@ -23,8 +23,9 @@ from gpt2_tutorial.distributed import ALONE, any_rank, mean_over_ranks, setup, t
 from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.run import Run
-from gpt2_tutorial.runs import fsdp
-from gpt2_tutorial.runs.fsdp import ShardedRun, run_class, whole
+from gpt2_tutorial.runs import sharded_run
+from gpt2_tutorial.runs.fsdp import run_class, whole
+from gpt2_tutorial.runs.sharded_run import ShardedRun
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.step import chunked_loss
 from gpt2_tutorial.train import fit
@@ -143,14 +144,14 @@ class Worker:
 
     def killed(self):
         """Die with a part that is written and not yet summed up."""
-        usual = fsdp.fingerprint
+        usual = sharded_run.fingerprint
 
         def deadly(file):
             if "step_00000006" in str(file) and "shard-" in file.name:
                 os.kill(os.getpid(), signal.SIGKILL)
             return usual(file)
 
-        fsdp.fingerprint = deadly
+        sharded_run.fingerprint = deadly
         self.trained("killed")
 
     def tell(self, name):
@@ -208,7 +209,7 @@ def work(scenario, *facts):
 def launched(data, folder, processes, scenario, ends_with=0):
     """Run it in that many processes; return what each of them said."""
     fresh = multiprocessing.get_context("forkserver")  # it imports once for all of them
-    fresh.set_forkserver_preload(["gpt2_tutorial.runs.fsdp"])
+    fresh.set_forkserver_preload(["gpt2_tutorial.runs.sharded_run"])
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     facts = [(scenario, data, folder, processes, rank, port) for rank in range(processes)]
@@ -437,13 +438,13 @@ def test_a_checkpoint_that_lacks_its_parts_is_a_sentence(data, tmp_path):
 def test_a_full_disk_is_a_sentence(data, tmp_path, monkeypatch):
     trained(data, tmp_path, stop_at=30)
     before = checkpoint.latest(tmp_path)
-    writer = fsdp.HuggingFaceStorageWriter
+    writer = sharded_run.HuggingFaceStorageWriter
 
     class Full(writer):
         def write_data(self, *args):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fsdp, "HuggingFaceStorageWriter", Full)
+    monkeypatch.setattr(sharded_run, "HuggingFaceStorageWriter", Full)
     with pytest.raises(CheckpointError, match=r"process 0: \[Errno 28\] No space left"):
         trained(data, tmp_path)
     assert checkpoint.latest(tmp_path) == before and not list(tmp_path.glob(".*"))
