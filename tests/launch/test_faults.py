@@ -201,10 +201,11 @@ MOMENTS = {  # where, at which call, what is sent, and to which ranks; torchrun 
     # by several roads: to the whole group, through torchrun, from a terminal that closes
     "a save": ("checkpoint.write_state", 1, [TERM, TERM, HUP], (0, 1)),
 }
+STAY = ("writing the data", "a step", "HellaSwag", "a save")  # in `make test`
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", tiered(MOMENTS, ("writing the data", "a step", "a save")))
+@pytest.mark.parametrize("moment", tiered(MOMENTS, STAY))
 def test_asked_to_stop_it_saves_and_the_same_command_ends_with_the_same_bits(
     tmp_path, whole, moment
 ):
@@ -648,7 +649,7 @@ def test_ctrl_c_in_the_terminal_of_run_sh_reaches_a_save_and_does_not_cut_it_off
         checkpoint.write_state = slow
         """,
     )
-    process = launched(tmp_path / "run", "bash", RUN_SH, script=script)
+    process = launched(tmp_path / "run", "bash", RUN_SH, script=script, NPROC="1")
     wait_for(tmp_path / "saving", process)
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=120)
