@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, sync_playwright
-from serving import FLAGS, ROOT, SITE, serve, toc_pages
+from serving import FLAGS, ROOT, SITE, parsed, serve, toc_pages
 
 from browser import ADVICE, find_browser
 
@@ -34,7 +34,7 @@ def soups(site: Path) -> dict[str, BeautifulSoup]:
         file = site / f"{name}.html"
         if not file.is_file():
             pytest.fail(f"{name} is in _toc.yml and not in the site. Run `make book` again.")
-        pages[name] = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+        pages[name] = parsed(file)
     return pages
 
 
@@ -95,7 +95,7 @@ def ask(page: Page, bare: str) -> Callable[..., object]:
     return call
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def axe() -> Callable[..., list[dict]]:
     """What axe has against a page, by all its rules or by those named: rule, why, where."""
 

@@ -27,6 +27,7 @@ from gpt2_tutorial.commands.doctor import causes
 from gpt2_tutorial.launch import train_gpt2
 from gpt2_tutorial.runs.hardware import MACHINES, PRICES_SEEN
 from gpt2_tutorial.runs.run_folder import STOPPED, WORDS, RunFolder
+from in_process import command
 from terminal import as_in_a_terminal
 from tiers import tiered
 
@@ -233,10 +234,25 @@ def clone(tmp_path_factory):
     return folder
 
 
+# One process needs no torchrun, and what `gpt2` prints is looked at in this one. Both are run by
+# tests/launch and tests/commands; here they would only import torch once more.
+STAND_INS = {
+    "torchrun": 'while [[ $1 != *.py ]]; do shift; done\nexec python "$@"\n',
+    "gpt2": 'case "$1 $2" in doctor*|sample*|"prepare check") '
+    'printf "%q " "$@" >>asked.txt; echo >>asked.txt ;;\n'
+    f'*) exec {shlex.quote(str(Path(sys.executable).parent / "gpt2"))} "$@" ;; esac\n',
+}
+
+
 def environment(clone: Path) -> dict[str, str]:
     """What a reader's window has, with the clone's own package first."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    programs = clone / "stand-ins"
+    programs.mkdir(exist_ok=True)
+    for name, lines in STAND_INS.items():
+        (programs / name).write_text(f"#!/bin/bash\n{lines}")
+        (programs / name).chmod(0o755)
+    path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return kept | {"PATH": path, "PYTHONPATH": str(clone / "src"), "OMP_NUM_THREADS": "1"}
 
 
@@ -291,8 +307,10 @@ def interrupted(line: str, clone: Path, saved: int, sign: int) -> tuple[int, str
 
 
 @pytest.mark.slow
-def test_the_dress_rehearsal_line_by_line(clone):
+def test_the_dress_rehearsal_line_by_line(clone, capsys, monkeypatch):
     heard, run = {}, clone / "runs" / "rehearsal"
+    monkeypatch.chdir(clone)
+    gpt2 = command(capsys)
     for where, how, kind, text in BLOCKS:
         if where != "run":
             continue
@@ -301,6 +319,11 @@ def test_the_dress_rehearsal_line_by_line(clone):
             continue
         for line in text.splitlines():
             again = f"{line} {HURRY}" if line.startswith("bash launch/run.sh") else line
+            if line.startswith("gpt2 "):
+                said = gpt2(*shlex.split(line)[1:])
+                assert said.code == 0, said
+                heard[line] = said.out
+                continue
             if how == "here":
                 heard[line] = typed(again, clone)
                 continue
@@ -396,6 +419,10 @@ def test_the_notebook_goes_on_where_colab_cut_it_off(clone, drive, tmp_path_fact
     shutil.rmtree(mine / "data")
     said = typed(as_script(mine, **settings), mine)
     assert "came back from" in said or "holds a run that is done" in said, said
+    asked = (mine / "asked.txt").read_text(encoding="utf-8").splitlines()
+    assert {line.split()[0] for line in asked} == {"prepare", "doctor", "sample"}
+    for line in asked:
+        known(shlex.split(f"gpt2 {line}"))
     run = RunFolder(mine / "runs" / "cpu")
     assert (run.path / "DONE").is_file() and (run.path / "model").is_dir()
     steps = [row["step"] for row in run.rows() if "loss" in row]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 from xml.etree import ElementTree
 
 import pytest
 from bs4 import BeautifulSoup
-from serving import toc_pages
+from serving import parsed, toc_pages
 
 pytestmark = pytest.mark.browser  # they need the built site, as the browser does
 
@@ -70,7 +71,7 @@ def test_headings_never_skip_a_level(soups, name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_no_script_names_another_host(site, name):
-    for script in _parsed(site / f"{name}.html").select("script"):
+    for script in parsed(site / f"{name}.html").select("script"):
         text = script.string or ""
         if script.get("src"):
             file = (site / f"{name}.html").parent / urlsplit(script["src"]).path
@@ -87,7 +88,7 @@ def test_a_host_in_a_script_would_be_found(text):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_nothing_that_a_page_loads_comes_from_another_host(site, name):
-    page = _parsed(site / f"{name}.html")
+    page = parsed(site / f"{name}.html")
     loads = "link[rel~=stylesheet], link[rel~=preload], link[rel~=icon], img, iframe, script, form"
     for element in page.select(loads):
         for address in (element.get(key, "") for key in ("href", "src", "action")):
@@ -98,7 +99,7 @@ def test_nothing_that_a_page_loads_comes_from_another_host(site, name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_page_loads_only_what_it_uses(site, name):
-    page = _parsed(site / f"{name}.html")
+    page = parsed(site / f"{name}.html")
     loaded = {Path(urlsplit(script["src"]).path).name for script in page.select("script[src]")}
     wanted = {"book.js"}
     wanted |= {"copy.js"} if page.select("div.highlight") else set()
@@ -109,7 +110,7 @@ def test_a_page_loads_only_what_it_uses(site, name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_page_weighs_little_before_its_pictures(site, name):
-    page = _parsed(site / f"{name}.html")
+    page = parsed(site / f"{name}.html")
     sources = [urlsplit(script["src"]).path for script in page.select("script[src]")]
     files = [site / f"{name}.html", *((site / f"{name}.html").parent / one for one in sources)]
     compressed = sum(len(gzip.compress(file.read_bytes())) for file in files)
@@ -133,7 +134,7 @@ def test_nothing_lies_in_the_site_that_no_page_loads(site):
 
 @pytest.mark.parametrize("name", [*PAGES, "index"])
 def test_a_link_to_a_page_shows_what_it_is(site, name):
-    page = _parsed(site / f"{name}.html")
+    page = parsed(site / f"{name}.html")
     said = {m.get("name") or m.get("property"): m["content"] for m in page.select("meta[content]")}
     assert 50 <= len(said["description"]) <= 210 and "<" not in said["description"]
     assert said["og:title"] and said["og:site_name"] == "GPT-2 from scratch"
@@ -164,7 +165,7 @@ def test_maths_was_rendered_while_building(soups, name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_link_inside_the_site_arrives(site, name):
-    for link in _parsed(site / f"{name}.html").select("a[href]"):
+    for link in parsed(site / f"{name}.html").select("a[href]"):
         path, anchor = urldefrag(link["href"])
         if urlsplit(path).scheme or urlsplit(path).netloc:
             continue
@@ -176,14 +177,6 @@ def test_every_link_inside_the_site_arrives(site, name):
             assert unquote(anchor) in _anchors(target), f"{link['href']} has no such place"
 
 
-def _parsed(file: Path) -> BeautifulSoup:
-    return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-
-
+@cache
 def _anchors(file: Path) -> set[str]:
-    if file not in _SEEN:
-        _SEEN[file] = {element["id"] for element in _parsed(file).select("[id]")}
-    return _SEEN[file]
-
-
-_SEEN: dict[Path, set[str]] = {}
+    return {element["id"] for element in parsed(file).select("[id]")}

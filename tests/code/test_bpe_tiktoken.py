@@ -95,12 +95,16 @@ STRINGS = st.one_of(
 )
 
 
+FEW = (0, 2_700)
+HUNDRED_THOUSAND = [(part, 13_500) for part in range(1, 9)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("part", tiered(range(8), [0]))
-def test_a_hundred_thousand_strings(part):
+@pytest.mark.parametrize(("part", "size"), tiered([FEW, *HUNDRED_THOUSAND], [FEW]))
+def test_a_hundred_thousand_strings(part, size):
     different = set()
 
-    @settings(max_examples=13_500, deadline=None, database=None)
+    @settings(max_examples=size, deadline=None, database=None)
     @seed(part)
     @given(STRINGS)
     def check(text):
@@ -109,7 +113,7 @@ def test_a_hundred_thousand_strings(part):
             agree("".join(c for c in text if c not in disputed()))
 
     check()
-    assert len(different) >= 12_500
+    assert len(different) >= size * 12_500 // 13_500  # some come twice
 
 
 def test_the_whole_of_shakespeare():

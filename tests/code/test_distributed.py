@@ -1,23 +1,27 @@
 """distributed: the handmade DDP does what torch's does, in two real processes."""
 
+import contextlib
 import json
-import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
 import torch
 import torch.nn as nn
+from torch.nn.parallel import DistributedDataParallel
 
 from gpt2_tutorial import distributed
-from gpt2_tutorial.distributed import HandmadeDDP, Ranks, make_buckets, mean_over_ranks, setup
+from gpt2_tutorial.distributed import (
+    HandmadeDDP,
+    Ranks,
+    make_buckets,
+    mean_over_ranks,
+    setup,
+    teardown,
+)
+from team import team
 
-TWO = """
-    import contextlib, json, sys, torch, torch.nn as nn
-    from torch.nn.parallel import DistributedDataParallel
-    from gpt2_tutorial.distributed import HandmadeDDP, mean_over_ranks, setup, teardown
 
+def work(out):
+    """What each of two processes does: train by hand and with torch's, and compare."""
     ranks = setup("cpu", timeout_s=60)
 
     def net(seed):
@@ -65,25 +69,14 @@ TWO = """
         half.finish()
     except RuntimeError as error:
         said["unused"] = str(error)
-    with open(f"{sys.argv[1]}/{ranks.rank}.json", "w") as file:
-        json.dump(said, file)
+    (out / f"{ranks.rank}.json").write_text(json.dumps(said))
     teardown()
-"""
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    (folder / "two.py").write_text(textwrap.dedent(TWO))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*torchrun, str(folder / "two.py"), str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
+    assert team(2, work, folder) == [0, 0]
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 

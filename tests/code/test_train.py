@@ -5,12 +5,9 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,13 +15,15 @@ import torch
 from gpt2_tutorial import checkpoint, precision, run, state_files, train
 from gpt2_tutorial.checkpoint import CheckpointError
 from gpt2_tutorial.config import ConfigChanged
-from gpt2_tutorial.distributed import ALONE
+from gpt2_tutorial.distributed import ALONE, setup, teardown
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.optim import SGD
 from gpt2_tutorial.precision import choose_precision
 from gpt2_tutorial.run import Run
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.train import fit
 from small_run import CONFIG, trained, vector, write_letters
+from team import team
 
 
 @pytest.fixture(scope="session")
@@ -268,18 +267,10 @@ def test_twenty_kills_at_random_moments_change_no_bit(data, tmp_path):
 
 # --- many processes
 
-WORKER = """
-    import json, sys, torch
-    from dataclasses import replace
-    from gpt2_tutorial.distributed import setup, teardown
-    from gpt2_tutorial.gpt import GPT
-    from gpt2_tutorial.optim import SGD
-    from gpt2_tutorial.shards import ShardLoader
-    from gpt2_tutorial.train import Run, TrainConfig, fit
 
+def work(data, out, config):
+    """What each of the processes does: train, take steps by hand, be asked to stop."""
     ranks = setup("cpu", timeout_s=120)
-    data, out = sys.argv[1:3]
-    config = TrainConfig(**json.loads(sys.argv[3]))
 
     def loader(split):
         place = config.micro_batch, config.block_size, ranks.rank, ranks.world_size, config.seed
@@ -289,51 +280,37 @@ WORKER = """
         torch.manual_seed(config.seed)
         return GPT(config.gpt()).to(dtype)
 
-    def vector(model):
-        return torch.cat([p.detach().flatten() for p in model.parameters()])
-
-    said, rows = {}, []
-    m = model(torch.float64)
-    outcome = fit(m, loader("train"), config, folder=out + "/adamw", ranks=ranks,
-                  val_loader=loader("val"), log=rows.append)
+    said, rows, m = {}, [], model(torch.float64)
+    more = {"val_loader": loader("val"), "log": rows.append}
+    outcome = fit(m, loader("train"), config, folder=out / "adamw", ranks=ranks, **more)
     said["apart"] = [row["apart"] for row in rows if "val" in row]
     said["state"], said["val"] = outcome.state, outcome.val
-    torch.save(vector(m), f"{out}/adamw-{ranks.rank}.pt")
+    torch.save(vector(m), out / f"adamw-{ranks.rank}.pt")
 
     run = Run(model(torch.float32), loader("train"), config, ranks)
     run.optimizer = SGD(run.model.parameters(), lr=0.1)
     for _ in range(20):
         run.take_step(lambda: None)
-    torch.save(vector(run.model), f"{out}/sgd-{ranks.rank}.pt")
+    torch.save(vector(run.model), out / f"sgd-{ranks.rank}.pt")
 
     asked = iter(range(10**9))  # only the last rank is asked to stop; all of them do
-    outcome = fit(model(torch.float64), loader("train"), config, folder=out + "/stopped",
-                  ranks=ranks, asked_to_stop=lambda: ranks.rank == ranks.world_size - 1
-                  and next(asked) == 10 * run.pieces)
+    last = ranks.rank == ranks.world_size - 1
+    more = {"asked_to_stop": lambda: last and next(asked) == 10 * run.pieces}
+    m = model(torch.float64)
+    outcome = fit(m, loader("train"), config, folder=out / "stopped", ranks=ranks, **more)
     said["stopped"] = outcome.state, outcome.step
-    json.dump(said, open(f"{out}/said-{ranks.rank}.json", "w"))
+    (out / f"said-{ranks.rank}.json").write_text(json.dumps(said))
     teardown()
-"""
 
 
 @pytest.fixture(scope="module")
 def shared(data, tmp_path_factory):
     """The same training by 1, 2 and 4 processes."""
-    folder = tmp_path_factory.mktemp("shared")
-    (folder / "worker.py").write_text(textwrap.dedent(WORKER))
-    config = replace(CONFIG, micro_batch=1)
+    folder, config = tmp_path_factory.mktemp("shared"), replace(CONFIG, micro_batch=1)
     for processes in (1, 2, 4):
-        (folder / str(processes)).mkdir()
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        words = [folder / "worker.py", data, folder / str(processes), json.dumps(asdict(config))]
-        done = subprocess.run(
-            [*torchrun, f"--nproc_per_node={processes}", *words],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
+        out = folder / str(processes)
+        out.mkdir()
+        assert team(processes, work, data, out, config) == [0] * processes
     return folder, config
 
 

@@ -100,22 +100,22 @@ def test_sample_as_a_process(letters, gpt2):
     assert gpt2(*words) == (0, text, "")
 
 
-def test_evaluate_as_a_process(letters):
-    words = ["evaluate", "--model", letters, "--text", "-", "--json"]
+def test_evaluate_reads_what_is_typed(letters, gpt2, monkeypatch):
     text = "a cat and a dog.\n" * 9
-    out, err = process(*words).communicate(text.encode(), timeout=120)
-    assert err == b""
-    found = json.loads(out)
+    typed = SimpleNamespace(buffer=io.BytesIO(text.encode()))
+    monkeypatch.setattr(sys, "stdin", typed)
+    said = gpt2("evaluate", "--model", letters, "--text", "-", "--json")
+    assert (said.code, said.err) == (0, "")
+    found = json.loads(said.out)
     assert found["bytes"] == found["tokens"] == len(text)
     bits = evaluate.bits_per_byte(load_gpt2(letters), CharTokenizer("".join(ALPHABET)), text)
     assert found["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
 
 
-def test_export_as_a_process(letters, tmp_path):
-    words = ["export", "--model", letters, "--to", tmp_path / "new" / "folder"]
-    out, err = process(*words).communicate(timeout=120)
-    assert err == b""
-    assert {line.split(os.sep)[-1] for line in out.decode().split("\n")[:-1]} == {
+def test_export_says_what_it_wrote(letters, gpt2, tmp_path):
+    said = gpt2("export", "--model", letters, "--to", tmp_path / "new" / "folder")
+    assert (said.code, said.err) == (0, "")
+    assert {line.split(os.sep)[-1] for line in said.out.splitlines()} == {
         "characters.json", "config.json", "model.safetensors"
     }  # fmt: skip
 

@@ -9,13 +9,11 @@ import ctypes
 import errno
 import functools
 import importlib
-import multiprocessing
 import os
 import resource
 import runpy
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -33,6 +31,7 @@ from gpt2_tutorial.runs.signals import Stop
 from gpt2_tutorial.shard_format import ShardError
 from gpt2_tutorial.shards import write_shards
 from gpt2_tutorial.text import CharTokenizer
+from team import team
 from terminal import as_in_a_terminal
 from tiers import tiered
 
@@ -45,10 +44,6 @@ SCRIPT, RUN_SH = ROOT / "launch" / "train_gpt2.py", ROOT / "launch" / "run.sh"
 WORDS = "--device cpu --n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --dropout 0.1"
 WORDS += " --micro-batch 4 --batch-tokens 256 --warmup-steps 2 --max-steps 12"
 WORDS += " --eval-every 5 --eval-batches 2 --save-every 4"
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    ["torch", "torch._dynamo", "gpt2_tutorial.runs.ending", "gpt2_tutorial.runs.watch"]
-)
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 OURS = "gpt2_tutorial."
 
@@ -118,17 +113,12 @@ class Ended(NamedTuple):
     codes: list[int | None]
     said: list[str]
     status: dict
-    seconds: float
 
 
-def _rank(rank, ranks, port, words, faults, said):
-    out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def _rank(words, faults, said):
+    rank = int(os.environ.get("RANK", "0"))
+    out = os.open(said[rank], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(out, 1), os.dup2(out, 2)
-    if ranks > 1:
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks}
-        place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update({name: str(value) for name, value in place.items()})
-    torch.set_num_threads(1)
     for fault in faults:
         fault.plant(rank)
     sys.argv = [str(SCRIPT), *words]
@@ -137,27 +127,12 @@ def _rank(rank, ranks, port, words, faults, said):
 
 def trained(folder, *words, faults=(), ranks=2, timeout=120):
     """Run the script in so many processes, until all have ended."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     folder.parent.mkdir(parents=True, exist_ok=True)
     said = [folder.with_name(f"{folder.name}.{rank}.{time.time_ns()}") for rank in range(ranks)]
     words = ["--out", str(folder), *WORDS.split(), *map(str, words)]
-    began = time.monotonic()
-    processes = [
-        SERVER.Process(target=_rank, args=(rank, ranks, port, words, faults, said[rank]))
-        for rank in range(ranks)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(max(0, began + timeout - time.monotonic()))
-    codes = [process.exitcode for process in processes]
-    for process in processes:
-        process.kill()
-        process.join()
+    codes = team(ranks, _rank, words, faults, said, timeout=timeout)
     texts = [file.read_text() if file.exists() else "" for file in said]
-    return Ended(codes, texts, RunFolder(folder).status(), time.monotonic() - began)
+    return Ended(codes, texts, RunFolder(folder).status())
 
 
 def bits(folder):
@@ -201,10 +176,11 @@ MOMENTS = {  # where, at which call, what is sent, and to which ranks; torchrun 
     # by several roads: to the whole group, through torchrun, from a terminal that closes
     "a save": ("checkpoint.write_state", 1, [TERM, TERM, HUP], (0, 1)),
 }
+STAY = ("writing the data", "a step", "HellaSwag", "a save")  # in `make test`
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", tiered(MOMENTS, ("writing the data", "a step", "a save")))
+@pytest.mark.parametrize("moment", tiered(MOMENTS, STAY))
 def test_asked_to_stop_it_saves_and_the_same_command_ends_with_the_same_bits(
     tmp_path, whole, moment
 ):
@@ -648,7 +624,7 @@ def test_ctrl_c_in_the_terminal_of_run_sh_reaches_a_save_and_does_not_cut_it_off
         checkpoint.write_state = slow
         """,
     )
-    process = launched(tmp_path / "run", "bash", RUN_SH, script=script)
+    process = launched(tmp_path / "run", "bash", RUN_SH, script=script, NPROC="1")
     wait_for(tmp_path / "saving", process)
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=120)

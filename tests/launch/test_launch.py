@@ -1,10 +1,8 @@
-"""launch/train_gpt2.py: the last notebook's cells, and what torchrun makes of them."""
+"""launch/train_gpt2.py: the last notebook's cells, and what one process makes of them."""
 
 import argparse
 import ast
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from gpt2_tutorial.commands import cli  # noqa: E402
 from gpt2_tutorial.launch import train_gpt2  # noqa: E402
 from gpt2_tutorial.run import Run  # noqa: E402
 
-FACE = ROOT / "launch" / "train_gpt2.py"
 SMALL = "--n-layer 1 --n-embd 16 --n-head 2 --block-size 16 --batch-tokens 256"
 SMALL += " --max-steps 6 --warmup-steps 2 --eval-every 3 --eval-batches 1 --save-every 3"
 
@@ -104,34 +101,6 @@ def test_a_resume_reads_each_file_of_the_checkpoint_once_to_verify_and_once_to_l
     assert seen == {"step": 3, "verified": [*weights, "state.json"], "loaded": weights}
 
 
-def launched(folder, *words, processes=2):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, f"--nproc_per_node={processes}", str(FACE), "--device", "cpu"]
-    return subprocess.run(
-        [*command, "--out", str(folder), *SMALL.split(), *words],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-@pytest.mark.slow
-def test_torchrun_trains_with_it_and_leaves_a_model_that_others_load(tmp_path):
-    done = launched(tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    status = json.loads((tmp_path / "run" / "status.json").read_text())
-    assert status["code"] == 0 and (tmp_path / "run" / "DONE").exists()
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
-    assert all(isinstance(row["sample"], str) for row in rows if "val" in row)
-    from transformers import GPT2LMHeadModel
-
-    assert GPT2LMHeadModel.from_pretrained(tmp_path / "run" / "model").config.n_embd == 16
-
-
-@pytest.mark.slow
 def test_it_trains_on_what_prepare_wrote_and_looks_at_all_that_it_is_asked_to(tmp_path):
     """Characters of one's own, items to solve, a tracker and a price: all in one short run."""
     texts, data = tmp_path / "texts", tmp_path / "data"
@@ -145,8 +114,8 @@ def test_it_trains_on_what_prepare_wrote_and_looks_at_all_that_it_is_asked_to(tm
     row = {"ctx": "abc", "endings": ["cab", "bbb"], "label": 0}
     items.write_text("\n".join([json.dumps(row)] * 3), encoding="utf-8")
     options = ["--data", str(data), "--hellaswag", str(items), "--tracker", "tensorboard"]
-    done = launched(tmp_path / "run", *options, "--price", "7.5")
-    assert done.returncode == 0, done.stderr
+    small = ["--device", "cpu", "--out", str(tmp_path / "run"), *SMALL.split()]
+    assert train_gpt2.main([*small, *options, "--price", "7.5"]) == 0
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert all(row["hellaswag_items"] == 3 for row in rows if "val" in row)
@@ -161,8 +130,8 @@ def test_it_trains_on_what_prepare_wrote_and_looks_at_all_that_it_is_asked_to(tm
     assert cli.main([*sampled, "--device", "cpu"]) == 0
 
 
-@pytest.mark.slow
-def test_settings_that_cannot_be_are_a_sentence_and_a_code(tmp_path):
-    done = launched(tmp_path / "run", "--batch-tokens", "100")
-    assert done.returncode != 0 and "cannot be cut into pieces" in done.stderr
+def test_settings_that_cannot_be_are_a_sentence_and_a_code(tmp_path, capsys):
+    words = ["--device", "cpu", "--out", str(tmp_path / "run"), *SMALL.split()]
+    assert train_gpt2.main([*words, "--batch-tokens", "100"]) == 78
+    assert "cannot be cut into pieces" in capsys.readouterr().err
     assert json.loads((tmp_path / "run" / "status.json").read_text())["code"] == 78

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from torch.distributed.run import get_args_parser
 
 from gpt2_tutorial import checkpoint
 from gpt2_tutorial.config import PRESETS
@@ -59,6 +60,20 @@ def said(*words, code=0, **options):
     assert done.returncode == code, done.stdout
     return done.stdout
 
+
+def stub(folder, name, text):
+    """A program of these lines, in a folder that PATH may name first."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+    return folder / name
+
+
+# One process needs no torchrun: only the script and what stands behind it.
+NO_TORCHRUN = """#!/bin/bash
+while [[ $1 != *.py ]]; do shift; done
+exec python "$@"
+"""
 
 # --- parsers and linters
 
@@ -185,7 +200,9 @@ def test_the_image_holds_what_the_training_needs_and_nothing_private(tmp_path):
         (shutil.copytree if (ROOT / word).is_dir() else shutil.copy)(ROOT / word, tmp_path / word)
     words = ["--preset", "cpu", "--out", "runs/cpu", *SMALL.split(), "--max-steps", "2"]
     words[words.index("50257")] = "65"  # its own data: the letters of Shakespeare
-    env = os.environ | {"PATH": PATH, "PYTHONPATH": "src", "NPROC": "1", "OMP_NUM_THREADS": "1"}
+    torchrun = stub(tmp_path / "bin", "torchrun", NO_TORCHRUN)
+    env = os.environ | {"PATH": f"{torchrun.parent}:{PATH}", "PYTHONPATH": "src"}
+    env |= {"NPROC": "1", "OMP_NUM_THREADS": "1"}
     (entry,) = re.findall(r"(?m)^ENTRYPOINT (.*)$", text)
     said(*json.loads(entry), *words, cwd=tmp_path, env=env)
     assert (tmp_path / "runs/cpu/DONE").exists() and (tmp_path / "runs/cpu/model").is_dir()
@@ -349,7 +366,7 @@ def test_around_a_command_a_signal_is_passed_on_and_its_answer_is_kept(tmp_path)
 class Machine:
     """An empty home with the code in it; it can vanish from one moment to the next."""
 
-    def __init__(self, home, bucket, **env):
+    def __init__(self, home, bucket, programs=BIN, **env):
         self.home, self.name = home, uuid.uuid4().hex
         self.work = home / "sky_workdir"
         self.work.mkdir(parents=True)
@@ -357,7 +374,7 @@ class Machine:
         for name in ("launch", "src", "results"):
             (self.work / name).symlink_to(ROOT / name)
         (self.work / ".venv" / "bin").mkdir(parents=True)
-        (self.work / ".venv/bin/activate").write_text(f"PATH='{BIN}':$PATH\n")
+        (self.work / ".venv/bin/activate").write_text(f"PATH='{programs}':'{BIN}':$PATH\n")
         self.env = os.environ | {"HOME": str(home), "TEST_MACHINE": self.name}
         self.env |= {"OMP_NUM_THREADS": "1", "EVERY": "1", "PAUSE": "0"}
         self.env |= {name: str(value) for name, value in env.items()}
@@ -471,25 +488,77 @@ def test_a_spot_machine_vanishes_and_another_one_goes_on_from_the_bucket(prepare
     assert (third.work / "runs/gpt2/model/config.json").exists()
 
 
-@linux
-@pytest.mark.slow
-def test_two_machines_without_a_common_disk_stop_and_go_on_together(prepared, tmp_path):
-    bucket = a_bucket(prepared, tmp_path)
+# Two machines, and Slurm's queue: first with a stand-in for torchrun that is as quick as it is
+# said to be slow, then (in `make soak`) with torchrun and the script.
+
+STAND_IN = """#!{python}
+import json, os, shutil, signal, sys, time
+from pathlib import Path
+
+words, meet, made = sys.argv[1:], Path({meet!r}), Path({made!r})
+out = Path(words[words.index("--out") + 1])
+with (meet / "asked").open("a") as asked:
+    asked.write(json.dumps(words) + "\\n")
+signal.signal(signal.SIGTERM, lambda *_: (meet / "stop").touch())
+if "--node-rank" in words:
+    first = words[words.index("--node-rank") + 1] == "0"
+else:  # whoever comes first
+    first = not (meet / "first").exists()
+    (meet / "first").touch()
+if not first:
+    while not (meet / "end").exists():
+        time.sleep(0.02)
+    sys.exit((meet / "end").read_text() != "0")
+code = 0 if list(out.glob("checkpoints/step_*")) else 75
+code = 78 if "--max-lr" in words else code
+if code == 75:
+    shutil.copytree(made, out / "checkpoints" / made.name)
+    while not (meet / "stop").exists():
+        time.sleep(0.02)
+if code == 0:
+    (out / "model").mkdir()
+    (out / "model" / "config.json").touch()
+    (out / "DONE").touch()
+(out / "status.json").write_text(json.dumps({{"code": code, "pid": os.getpid()}}))
+(meet / "end.new").write_text(str(code))
+(meet / "end.new").rename(meet / "end")
+sys.exit(code != 0)
+"""
+
+
+class StandIn:
+    """Programs in place of torchrun, and of what else is asked for; what torchrun was asked."""
+
+    def __init__(self, folder):
+        self.programs, self.meet = folder / "programs", folder / "meet"
+        made = saved(folder / "made", 7) / "checkpoints" / "step_00000007"
+        text = STAND_IN.format(python=sys.executable, meet=str(self.meet), made=str(made))
+        stub(self.programs, "torchrun", text)
+        self.meet.mkdir()
+
+    def asked(self):
+        """How torchrun understands what it was asked since the last time; forget what was said."""
+        lines = (self.meet / "asked").read_text().splitlines()
+        for file in self.meet.iterdir():
+            file.unlink()
+        return [get_args_parser().parse_args(json.loads(line)) for line in lines]
+
+
+def both_machines(tmp_path, name, bucket, words, programs=BIN, **env):
+    """Start 2x8xh100.yaml's run block on two machines."""
+    env |= {"LINGER": 60, "PORT": free_port()}
+    machines = [Machine(tmp_path / f"{name}{n}", bucket, programs, **env) for n in (0, 1)]
+    how = {"PRESET": "cpu", "DATA": "shakespeare", "ARGS": words}
+    how |= {"SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1"}
+    return [
+        machine.run("2x8xh100", **how, SKYPILOT_NODE_RANK=n) for n, machine in enumerate(machines)
+    ]
+
+
+def stopped_and_gone_on_together(tmp_path, bucket, **more):
+    """Two machines without a common disk; return the step that they went on from."""
     there = bucket / "runs" / "gpt2"
-    env = {"PRESET": "cpu", "DATA": "shakespeare", "LINGER": 60}
-    env |= {"SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.1"}
-
-    def both(name, words):
-        homes = [tmp_path / f"{name}{rank}" for rank in (0, 1)]
-        port = free_port()
-        machines = [Machine(home, bucket, PORT=port, **env) for home in homes]
-        ranks = ({"SKYPILOT_NODE_RANK": rank, "ARGS": words} for rank in (0, 1))
-        return [
-            machine.run("2x8xh100", **env | rank)
-            for machine, rank in zip(machines, ranks, strict=True)
-        ]
-
-    first, other = both("a", SLOW)
+    first, other = both_machines(tmp_path, "a", bucket, SLOW, **more)
     wait_for(lambda: whole(there)[-1:] > [0], first.process, other.process)
     first.process.terminate()
     code, text = first.end()
@@ -498,47 +567,128 @@ def test_two_machines_without_a_common_disk_stop_and_go_on_together(prepared, tm
     other.vanish()
     assert not (other.work / "runs/gpt2/status.json").exists()
     left = whole(there)[-1]
+    yield first, other
 
-    first, other = both("b", SMALL)
+    first, other = both_machines(tmp_path, "b", bucket, SMALL, **more)
     (code, text), (code_1, text_1) = first.end(), other.end()
     assert (code, code_1) == (0, 0), text + text_1
     assert f"step_{left:08d} came back" in text and f"step_{left:08d} came back" in text_1
-    assert (there / "DONE").exists() and sorted(set(steps(there))) == list(range(1, 61))
+    assert (there / "DONE").exists()
+    yield first, other
+
+
+@linux
+def test_two_machines_without_a_common_disk_are_told_of_each_other(prepared, tmp_path):
+    bucket, torchrun = a_bucket(prepared, tmp_path), StandIn(tmp_path)
+    more = {"programs": torchrun.programs, "SCRIPT": "launch/train_gpt2.py"}
+    for first, _ in stopped_and_gone_on_together(tmp_path, bucket, **more):
+        asked = sorted(torchrun.asked(), key=lambda words: words.node_rank)
+        assert [words.node_rank for words in asked] == [0, 1]
+        port = int(first.env["PORT"])
+        for words in asked:
+            assert (words.nnodes, words.nproc_per_node, words.max_restarts) == ("2", "1", 0)
+            assert (words.master_addr, words.master_port) == ("127.0.0.1", port)
+            assert words.training_script == "launch/train_gpt2.py"
+
+
+@linux
+@pytest.mark.soak
+def test_two_machines_without_a_common_disk_stop_and_go_on_together(prepared, tmp_path):
+    bucket = a_bucket(prepared, tmp_path)
+    assert len(list(stopped_and_gone_on_together(tmp_path, bucket))) == 2
+    assert sorted(set(steps(bucket / "runs" / "gpt2"))) == list(range(1, 61))
 
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("nodes", [1, 2])
-def test_slurm_ends_before_the_time_is_up_and_queues_again(prepared, tmp_path, nodes):
+def test_two_machines_find_each_other(tmp_path):
+    """With torchrun itself, and a script that only asks who is there."""
+    script = tmp_path / "who.py"
+    script.write_text(WHO)
+    where = {"NNODES": 2, "HEAD": "127.0.0.1", "PORT": free_port(), "TRIES": 0, "NPROC": 1}
+    env = os.environ | {"PATH": PATH, "SCRIPT": script} | where
+    pair = [
+        subprocess.Popen(
+            ["bash", RUN_SH, "--out", tmp_path / f"disk{rank}"],
+            env={name: str(value) for name, value in (env | {"NODE_RANK": rank}).items()},
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        assert [process.wait(timeout=120) for process in pair] == [0, 0]
+    finally:
+        for process in pair:
+            process.kill()
+    said = [(tmp_path / f"disk{rank}" / "who").read_text() for rank in (0, 1)]
+    assert said == ["0 of 2", "1 of 2"]
+
+
+WHO = """
+import sys
+from pathlib import Path
+from gpt2_tutorial.distributed import any_rank, setup, teardown
+
+ranks, out = setup("cpu", timeout_s=60), Path(sys.argv[sys.argv.index("--out") + 1])
+assert any_rank(not ranks.is_first)  # the other one is heard
+out.mkdir()
+(out / "who").write_text(f"{ranks.rank} of {ranks.world_size}")
+teardown()
+"""
+
+
+def queued_again(prepared, tmp_path, nodes, programs, **more):
+    """train.slurm is stopped and queued; the same line ends it; then settings that are refused."""
     queue, run = tmp_path / "queue", tmp_path / "shared" / "a run"
-    stubs = {
-        "scontrol": f'case $1 in show) echo 127.0.0.1 ;; *) echo "$@" >>"{queue}" ;; esac',
-        "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
-    }
-    (tmp_path / "bin").mkdir()
-    for name, text in stubs.items():
-        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
-        (tmp_path / "bin" / name).chmod(0o755)
+    stub(
+        programs,
+        "scontrol",
+        f'#!/bin/bash\ncase $1 in show) echo 127.0.0.1 ;; *) echo "$@" >>"{queue}" ;; esac\n',
+    )
+    stub(programs, "srun", '#!/bin/bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n')
     env = {"SLURM_NNODES": nodes, "SLURM_JOB_NODELIST": "some[0-1]", "SLURM_JOB_ID": 7}
-    env |= {"PATH": f"{tmp_path / 'bin'}:{PATH}", "NPROC": 1, "PORT": free_port()}
-    env |= {"DATA": prepared / "data/shakespeare", "RUN": run, "PRESET": "cpu"}
-    machine = Machine(tmp_path / "home", prepared, **env)
-    machine.start("bash", SLURM, *SLOW.split())
+    env |= {"NPROC": 1, "DATA": prepared / "data/shakespeare", "RUN": run, "PRESET": "cpu"}
+    machine = Machine(tmp_path / "home", prepared, programs, **env, **more)
+    machine.start("bash", SLURM, *SLOW.split(), PORT=free_port())
     wait_for(lambda: whole(run)[-1:] > [0], machine.process)
     machine.process.terminate()
     code, text = machine.end()
     assert code == 0 and queue.read_text() == "requeue 7\n", text
+    yield run
 
     code, text = machine.start("bash", SLURM, *SMALL.split(), PORT=free_port()).end()
     assert code == 0 and "is done" in text, text
     assert queue.read_text() == "requeue 7\n" and (run / "DONE").exists()
-    assert steps(run)[-1] == 60
+    yield run
 
-    if nodes == 2:
-        return
     bad = ["--max-lr", "0.5"]  # another run's settings: once, and not into the queue again
+    (run / "DONE").unlink()  # which a stranger's script would believe
     code, text = machine.start("bash", SLURM, *SMALL.split(), *bad, PORT=free_port()).end()
     assert code == 78 and queue.read_text() == "requeue 7\n", text
+    yield run
+
+
+@linux
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_slurm_ends_before_the_time_is_up_and_queues_again(prepared, tmp_path, nodes):
+    torchrun = StandIn(tmp_path)
+    more = {"programs": torchrun.programs, "SCRIPT": "launch/train_gpt2.py"}
+    for _ in queued_again(prepared, tmp_path, nodes, **more):
+        asked = torchrun.asked()
+        assert len(asked) == nodes
+        for words in asked:
+            if nodes == 1:
+                assert words.standalone
+                continue
+            assert (words.nnodes, words.nproc_per_node, words.rdzv_backend) == ("2", "1", "c10d")
+            assert re.fullmatch(r"127\.0\.0\.1:\d+", words.rdzv_endpoint)
+
+
+@linux
+@pytest.mark.soak
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_slurm_stops_and_goes_on_with_torchrun_and_the_script(prepared, tmp_path, nodes):
+    *_, run = queued_again(prepared, tmp_path, nodes, tmp_path / "programs")
+    assert steps(run)[-1] == 60
 
 
 def test_without_its_folders_slurms_script_says_which():

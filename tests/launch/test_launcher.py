@@ -92,11 +92,8 @@ def test_stopped_and_started_again_two_processes_finish_and_the_model_writes(tmp
     assert code == DONE and (folder / "DONE").exists(), said
     steps = losses(folder)
     assert steps == list(range(1, 601))  # none twice, none left out
-
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    code, said = ended(launched(folder, *SMALL, *LONG, NPROC=2))
-    assert code == 0 and "is done" in said
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    rows = RunFolder(folder).rows()
+    assert all(isinstance(row["sample"], str) for row in rows if "val" in row)
 
     words = ("--model", folder / "model", "--tokens", "30", "--seed", "1", "--device", "cpu")
     said = gpt2("sample", *words, "--json")
@@ -107,8 +104,9 @@ def test_stopped_and_started_again_two_processes_finish_and_the_model_writes(tmp
     assert gpt2("doctor", folder)[0] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_rank_that_is_killed_is_replaced_and_the_run_goes_on(tmp_path):
+    """test_faults.py kills one as well, at a moment of its own; here it comes at any."""
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone")
     torchrun += ("--nproc-per-node", "2", "--max-restarts", "1")
     process = started(*torchrun, SCRIPT, "--out", tmp_path, *SMALL, *LONG)
@@ -123,43 +121,47 @@ def test_a_rank_that_is_killed_is_replaced_and_the_run_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "code", "part", "started"),
-    [
-        (("--batch-tokens", "100"), 78, "cannot be cut into pieces", False),
-        (("--vocab-size", "10"), 78, "less than the 65 tokens", True),
-        (("--data", "EMPTY"), 65, "EMPTY", True),
-    ],
-)
-def test_what_cannot_become_better_is_not_tried_again(tmp_path, words, code, part, started):
-    (tmp_path / "EMPTY").mkdir()
-    words = [tmp_path / word if word == "EMPTY" else word for word in words]
-    said = ended(launched(tmp_path / "run", *SMALL, *words, NPROC=1))
-    assert said[0] == code and part in said[1] and ("not tried again" in said[1]) == started
-    assert said[1].count("bad ") == 1 and "trying again" not in said[1]
-    assert (tmp_path / "run").exists() == started  # wrong settings are known before
+def test_settings_that_cannot_be_are_known_before_anything_starts(tmp_path):
+    code, said = ended(launched(tmp_path / "run", *SMALL, "--batch-tokens", "100", NPROC=1))
+    assert code == 78 and "cannot be cut into pieces" in said
+    assert said.count("bad ") == 1 and "trying again" not in said
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_crashes_without_a_newer_checkpoint_end_after_three_tries(tmp_path):
-    stub = tmp_path / "stub.py"
-    stub.write_text("import sys\nprint('CRASH')\nsys.exit(1)\n")
-    code, said = ended(launched(tmp_path, SCRIPT=stub, TRIES=3))
+@pytest.fixture
+def stand_in(tmp_path):
+    """Run run.sh where torchrun is these lines, in the run's folder: what torchrun does is its."""
+
+    def run(lines, **env):
+        stub, run = tmp_path / "torchrun", tmp_path / "run"
+        stub.write_text(f'#!/bin/bash\ncd "$RUN"\n{lines}\n')
+        stub.chmod(0o755)
+        run.mkdir()
+        env |= {"PATH": f"{tmp_path}:{ENV['PATH']}", "RUN": run, "SCRIPT": "some.py"}
+        return ended(launched(run, **env))
+
+    return run
+
+
+@pytest.mark.parametrize("code", [65, 70, 74, 78])
+def test_what_cannot_become_better_is_not_tried_again(stand_in, code):
+    ends = f"echo CRASH\necho '{{\"code\": {code}}}' >status.json\nexit 1"
+    said = stand_in(ends)
+    assert said[0] == code and "not tried again" in said[1] and said[1].count("CRASH") == 1
+
+
+def test_crashes_without_a_newer_checkpoint_end_after_three_tries(stand_in):
+    code, said = stand_in("echo CRASH\nexit 1", TRIES=3)
     assert code == 1 and said.count("CRASH") == 3 and "3 tries in a row" in said
 
 
-def test_crashes_that_get_on_are_no_reason_to_give_up(tmp_path):
-    """What torchrun does does not matter here: a stand-in makes a checkpoint and crashes."""
-    stub = tmp_path / "torchrun"
-    stub.write_text(
-        '#!/bin/bash\ncd "$RUN" && mkdir -p checkpoints && cd checkpoints\n'
+def test_crashes_that_get_on_are_no_reason_to_give_up(stand_in):
+    code, said = stand_in(
+        "mkdir -p checkpoints && cd checkpoints\n"
         "mkdir step_$(ls | wc -l) && echo CRASH\n"
-        "[ $(ls | wc -l) = 3 ] && touch ../DONE\nexit 1\n"
+        "[ $(ls | wc -l) = 3 ] && touch ../DONE\nexit 1",
+        TRIES=1,
     )
-    stub.chmod(0o755)
-    run, path = tmp_path / "run", f"{tmp_path}:{ENV['PATH']}"
-    run.mkdir()
-    code, said = ended(launched(run, PATH=path, RUN=run, TRIES=1))
     assert code == 0 and said.count("CRASH") == 3, said
 
 

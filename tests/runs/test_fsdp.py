@@ -1,12 +1,10 @@
 """fsdp: weights and AdamW cut over real processes take the steps of one process that has all."""
 
 import json
-import multiprocessing
 import os
 import pickle
 import shutil
 import signal
-import socket
 import warnings
 from dataclasses import replace
 
@@ -23,12 +21,14 @@ from gpt2_tutorial.distributed import ALONE, any_rank, mean_over_ranks, setup, t
 from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.run import Run
-from gpt2_tutorial.runs import fsdp
-from gpt2_tutorial.runs.fsdp import ShardedRun, run_class, whole
+from gpt2_tutorial.runs import sharded_run
+from gpt2_tutorial.runs.fsdp import run_class, whole
+from gpt2_tutorial.runs.sharded_run import ShardedRun
 from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.step import chunked_loss
 from gpt2_tutorial.train import fit
 from small_run import vector
+from team import team
 
 resource = pytest.importorskip("resource")  # Windows cannot limit or fork a process
 
@@ -55,11 +55,7 @@ CONFIG = TrainConfig(
 class Worker:
     """One of several processes, and what it has to say in the end."""
 
-    def __init__(self, data, out, processes, rank, port):
-        facts = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_PORT": port}
-        os.environ |= {name: str(value) for name, value in facts.items()}
-        os.environ["MASTER_ADDR"] = "127.0.0.1"
-        torch.set_num_threads(1)
+    def __init__(self, data, out):
         self.ranks, self.data, self.out = setup("cpu", timeout_s=120), data, out
         self.said = {"log": []}
 
@@ -143,14 +139,14 @@ class Worker:
 
     def killed(self):
         """Die with a part that is written and not yet summed up."""
-        usual = fsdp.fingerprint
+        usual = sharded_run.fingerprint
 
         def deadly(file):
             if "step_00000006" in str(file) and "shard-" in file.name:
                 os.kill(os.getpid(), signal.SIGKILL)
             return usual(file)
 
-        fsdp.fingerprint = deadly
+        sharded_run.fingerprint = deadly
         self.trained("killed")
 
     def tell(self, name):
@@ -207,19 +203,7 @@ def work(scenario, *facts):
 
 def launched(data, folder, processes, scenario, ends_with=0):
     """Run it in that many processes; return what each of them said."""
-    fresh = multiprocessing.get_context("forkserver")  # it imports once for all of them
-    fresh.set_forkserver_preload(["gpt2_tutorial.runs.fsdp"])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    facts = [(scenario, data, folder, processes, rank, port) for rank in range(processes)]
-    team = [fresh.Process(target=work, args=fact) for fact in facts]
-    for process in team:
-        process.start()
-    for process in team:
-        process.join(timeout=240)
-        process.kill()  # a hang is a failure, and leaves nobody behind
-        process.join()
-    assert [process.exitcode for process in team] == [ends_with] * processes
+    assert team(processes, work, scenario, data, folder) == [ends_with] * processes
     said = [folder / f"said-{scenario.__name__}-{rank}.json" for rank in range(processes)]
     return [json.loads(file.read_text()) for file in said]
 
@@ -437,13 +421,13 @@ def test_a_checkpoint_that_lacks_its_parts_is_a_sentence(data, tmp_path):
 def test_a_full_disk_is_a_sentence(data, tmp_path, monkeypatch):
     trained(data, tmp_path, stop_at=30)
     before = checkpoint.latest(tmp_path)
-    writer = fsdp.HuggingFaceStorageWriter
+    writer = sharded_run.HuggingFaceStorageWriter
 
     class Full(writer):
         def write_data(self, *args):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fsdp, "HuggingFaceStorageWriter", Full)
+    monkeypatch.setattr(sharded_run, "HuggingFaceStorageWriter", Full)
     with pytest.raises(CheckpointError, match=r"process 0: \[Errno 28\] No space left"):
         trained(data, tmp_path)
     assert checkpoint.latest(tmp_path) == before and not list(tmp_path.glob(".*"))

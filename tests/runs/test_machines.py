@@ -1,49 +1,35 @@
 """runs.machines: three machines without a common disk go on from the newest checkpoint of any."""
 
 import json
-import os
-import subprocess
-import sys
-import textwrap
+import warnings
 
 import pytest
 import torch
 
 from gpt2_tutorial import checkpoint
+from gpt2_tutorial.distributed import setup, teardown
+from gpt2_tutorial.runs import machines
+from gpt2_tutorial.runs.together import FailedElsewhere
+from team import team
 
-SCRIPT = """
-    import json, sys, warnings
-    from pathlib import Path
-    from gpt2_tutorial.distributed import setup, teardown
-    from gpt2_tutorial.runs import machines
-    from gpt2_tutorial.runs.together import FailedElsewhere
 
+def work(home):
+    """What each machine does: look for the newest checkpoint of all, and say what came."""
     warnings.simplefilter("ignore")  # about the damaged one
     machines.CHUNK = 1000  # several pieces for a file
     ranks = setup("cpu", timeout_s=60)._replace(local_rank=0)  # each on a machine of its own
     try:
-        newest = machines.share_newest(ranks, Path(sys.argv[1], f"disk{ranks.rank}"))
+        newest = machines.share_newest(ranks, home / f"disk{ranks.rank}")
         said = f"shared {newest.step if newest else -1}"
     except (FailedElsewhere, OSError) as error:
         said = type(error).__name__
-    Path(sys.argv[1], f"said{ranks.rank}").write_text(said)
+    (home / f"said{ranks.rank}").write_text(said)
     teardown()
-"""
 
 
-def shared(tmp_path):
-    script = tmp_path / "share.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = subprocess.run(
-        [*torchrun, "--nproc_per_node=3", str(script), str(tmp_path)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
-    return [(tmp_path / f"said{rank}").read_text() for rank in range(3)]
+def shared(home):
+    assert team(3, work, home) == [0, 0, 0]
+    return [(home / f"said{rank}").read_text() for rank in range(3)]
 
 
 def saved(folder, step):

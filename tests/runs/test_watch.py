@@ -1,15 +1,11 @@
 """runs.watch and runs.together: what is seen beside the loss, by one process and by three."""
 
 import json
-import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
 import torch
 
-from gpt2_tutorial.distributed import ALONE
+from gpt2_tutorial.distributed import ALONE, setup, teardown
 from gpt2_tutorial.evaluate import Item, hellaswag
 from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT, GPTConfig
@@ -18,6 +14,7 @@ from gpt2_tutorial.runs.together import FailedElsewhere, on_every_rank, on_rank_
 from gpt2_tutorial.runs.watch import WRITTEN, Watch, items_of
 from gpt2_tutorial.text import CharTokenizer
 from gpt2_tutorial.train import StopRequested
+from team import team
 
 LETTERS = CharTokenizer("abcdefg\n .")
 
@@ -94,44 +91,25 @@ def test_alone_a_failure_is_ones_own():
     assert issubclass(FailedElsewhere, RuntimeError) and on_every_rank(ALONE, lambda: 3) == 3
 
 
-SCRIPT = """
-    import json, sys
-    sys.path.insert(0, sys.argv[1])
-    from test_watch import LETTERS, SomeRun, items, quiet
-    from gpt2_tutorial.distributed import setup, teardown
-    from gpt2_tutorial.runs.together import FailedElsewhere, on_every_rank, on_rank_0
-    from gpt2_tutorial.runs.watch import Watch
-
+def work(out):
+    """What each of three processes does: look at 8 items together, and fail in turn."""
     ranks = setup("cpu", timeout_s=60)
-    seen = Watch(LETTERS, ranks, items(8))(SomeRun(), quiet)  # 8 items for 3 ranks
+    seen = Watch(LETTERS, ranks, items(8))(SomeRun(), quiet)
     seen["first"] = on_rank_0(ranks, lambda: "mine")
     for who in range(3):
         try:
-            on_every_rank(ranks, lambda: 1 / int(ranks.rank != who))
+            on_every_rank(ranks, lambda who=who: 1 / int(ranks.rank != who))
         except ZeroDivisionError:
             seen[f"fails {who}"] = "here"
         except FailedElsewhere:
             seen[f"fails {who}"] = "elsewhere"
-    with open(f"{sys.argv[2]}/{ranks.rank}.json", "w") as file:
-        json.dump(seen, file)
+    (out / f"{ranks.rank}.json").write_text(json.dumps(seen))
     teardown()
-"""
 
 
 @pytest.mark.slow
 def test_three_processes_see_what_one_sees_and_fail_together(tmp_path):
-    script = tmp_path / "three.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    here = os.path.dirname(__file__)
-    done = subprocess.run(
-        [*torchrun, "--nproc_per_node=3", str(script), here, str(tmp_path)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
+    assert team(3, work, tmp_path) == [0, 0, 0]
     seen = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
     alone = Watch(LETTERS, ALONE, items(8))(SomeRun(), quiet)
     for rank, one in enumerate(seen):

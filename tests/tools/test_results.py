@@ -24,6 +24,7 @@ from gpt2_tutorial import figures, ledger
 from gpt2_tutorial.config import TrainConfig
 from gpt2_tutorial.scoreboard import COLUMNS, Scoreboard
 from gpt2_tutorial.step import flops_per_token
+from tiers import tiered
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book" / "results.md").read_text(encoding="utf-8")
@@ -390,8 +391,9 @@ def test_a_trial_of_the_benchmark_is_shown_nowhere(other, changed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("logs", [False, True], ids=["without logs", "with logs"])
+@pytest.mark.parametrize("logs", tiered([True, False], [True]))
 def test_nothing_has_drifted_with_logs_and_without(other, logs):
+    """Without them this is the repository as it stands, which test_drift.py looks at."""
     if logs:
         put_all(other)
     write_all(other)
@@ -427,7 +429,7 @@ def said_to_be_missing(root: Path) -> list[str]:
     return [text.where for text in texts for _ in SAID.finditer(shown(text.text))]
 
 
-@pytest.mark.parametrize("logs", [False, True], ids=["without logs", "with logs"])
+@pytest.mark.parametrize("logs", tiered([True, False], [True]))
 def test_one_place_says_what_nobody_has_measured(other, logs):
     if logs:
         put_all(other)

@@ -7,6 +7,7 @@ that are left out. Such a class is held against the module item by item.
 import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 
 CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 LEFT_OUT = re.compile(r"(?m)^ +# … ")
@@ -96,7 +97,8 @@ def attributes(node: ast.stmt) -> list[str]:
     return defined(node)
 
 
-def definitions(source: str, tree: ast.Module | None = None) -> list[Definition]:
+@cache
+def definitions(source: str, tree: ast.Module | None = None) -> tuple[Definition, ...]:
     """All definitions in order; `tree` where `source` holds magics that Python cannot parse.
 
     >>> [d.name for d in definitions("A = 1\\nb = 2\\ndef c(): return A")]
@@ -106,4 +108,4 @@ def definitions(source: str, tree: ast.Module | None = None) -> list[Definition]
     for node in (tree or ast.parse(source)).body:
         text, uses = text_of(node, lines), uses_of(node)
         found += [Definition(name, text, uses, items(node, lines)) for name in defined(node)]
-    return found
+    return tuple(found)
