@@ -6,6 +6,7 @@ async function open(figure) {
   try {
     const { default: draw } = await import(`./toys/${figure.dataset.play}.js`);
     const stage = /** @type {HTMLElement} */ (still.cloneNode(false));
+    stage.inert = false;
     await draw(stage);
     still.replaceWith(stage);
     figure.dataset.ready = "";
@@ -20,7 +21,11 @@ const near = new IntersectionObserver((seen) => seen.forEach(({ target, isInters
   near.unobserve(target);
   open(/** @type {HTMLElement} */ (target));
 }), { rootMargin: "600px" });
-document.querySelectorAll("figure[data-play]").forEach((figure) => near.observe(figure));
+document.querySelectorAll("figure[data-play]").forEach((figure) => {
+  const still = /** @type {HTMLElement} */ (figure.querySelector(".stage"));
+  still.inert = true; // a picture of a button takes no press
+  near.observe(figure);
+});
 
 // A link that carries a text (#text=…) leads to the toy that reads it.
 if (location.hash.startsWith("#text=")) document.getElementById("play-live-tokenizer")?.scrollIntoView();

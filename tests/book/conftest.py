@@ -83,14 +83,22 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"{url}toys.html"
 
 
-@pytest.fixture
-def ask(page: Page, bare: str) -> Callable[..., object]:
-    """Call a function of a toy's module in the browser: `ask("logits", "priced", [1, 0], 1)`."""
+@pytest.fixture(scope="session")
+def bare_page(browser: Browser, bare: str) -> Iterator[Page]:
+    """That empty page, opened once for all who ask functions that keep nothing."""
+    page = browser.new_page()
     page.goto(bare)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def ask(bare_page: Page) -> Callable[..., object]:
+    """Call a function of a toy's module in the browser: `ask("logits", "priced", [1, 0], 1)`."""
 
     def call(name: str, function: str, *values: object) -> object:
         load = f"import('./_static/play/toys/{name}.js')"
-        return page.evaluate(f"async (v) => (await {load}).{function}(...v)", list(values))
+        return bare_page.evaluate(f"async (v) => (await {load}).{function}(...v)", list(values))
 
     return call
 

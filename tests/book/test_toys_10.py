@@ -54,10 +54,10 @@ def twin(dice, skip, norm, depth, weight):
 
 
 @pytest.fixture
-def road(ask, page):
+def road(ask, bare_page):
     """Ask for a walk, and for what PyTorch says to it."""
     ask("road", "drawn", 0, True)
-    dice = page.evaluate(DRAWN, 3)
+    dice = bare_page.evaluate(DRAWN, 3)
     return lambda *setting: (
         ask("road", "walk", dict(zip(("skip", "norm", "depth", "weight"), setting, strict=True))),
         lambda: twin(dice, *setting),

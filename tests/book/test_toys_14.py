@@ -26,7 +26,7 @@ MANY = """async ([numbers, e, m]) => {
 
 
 @pytest.mark.parametrize(("dtype", "whole", "exponent", "mantissa"), FORMATS)
-def test_every_bit_is_torchs(ask, page, dtype, whole, exponent, mantissa):
+def test_every_bit_is_torchs(ask, bare_page, dtype, whole, exponent, mantissa):
     dice = torch.Generator().manual_seed(0)
     wild = torch.randint(-(2**31), 2**31, (4000,), generator=dice).to(torch.int32)
     numbers = wild.view(torch.float32)  # all sizes, subnormal ones too
@@ -43,7 +43,7 @@ def test_every_bit_is_torchs(ask, page, dtype, whole, exponent, mantissa):
     numbers = numbers[~numbers.isnan()]  # a nan has many bit patterns, see below
     theirs = numbers.to(dtype).view(whole).long() & (2 ** (1 + exponent + mantissa) - 1)
     words = [f"{bits:0{1 + exponent + mantissa}b}" for bits in theirs.tolist()]
-    assert page.evaluate(MANY, [numbers.tolist(), exponent, mantissa]) == words
+    assert bare_page.evaluate(MANY, [numbers.tolist(), exponent, mantissa]) == words
     nan = ask("bits", "bitsOf", math.nan, exponent, mantissa)
     assert set(nan[1]) == {"1"} and "1" in nan[2]
 
