@@ -101,8 +101,15 @@ def test_nothing_that_a_page_loads_comes_from_another_host(site, name):
 def test_a_page_loads_only_what_it_uses(site, name):
     page = parsed(site / f"{name}.html")
     loaded = {Path(urlsplit(script["src"]).path).name for script in page.select("script[src]")}
-    wanted = {"book.js"}
-    wanted |= {"copy.js"} if page.select("div.highlight") else set()
+    needs = {
+        "copy.js": "div.highlight",
+        "guess.js": "form.guess",
+        "board.js": "table.scoreboard",
+        "start.js": "figure.play",
+    }
+    wanted = {"book.js", "where.js"}
+    wanted |= {script for script, markup in needs.items() if page.select(markup)}
+    wanted |= {"quiz.js"} if name.startswith("notebooks/") else set()
     wanted |= SEARCH if name == "search" else set()
     assert loaded == wanted
     assert not page.select("link[rel=stylesheet]"), "no page here uses cards or tabs"
