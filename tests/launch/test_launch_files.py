@@ -658,6 +658,7 @@ def queued_again(prepared, tmp_path, nodes, programs, **more):
     machine.process.terminate()
     code, text = machine.end()
     assert code == 0 and queue.read_text() == "requeue 7\n", text
+    assert "train.slurm: stopped, with a checkpoint; into the queue again" in text
     yield run
 
     code, text = machine.start("bash", SLURM, *SMALL.split(), PORT=free_port()).end()
