@@ -28,6 +28,9 @@ asked='' child=''
 stop() { asked=1; [ -n "$child" ] && kill -TERM "$child" 2>/dev/null; }
 trap stop TERM INT HUP
 
+gpus=$(nvidia-smi --list-gpus 2>/dev/null | wc -l)
+nproc=${NPROC:-$((gpus > 0 ? gpus : 1))}
+
 unknown=
 if [ -n "${SCRIPT:-}" ]; then # somebody else's: what its words mean is not known here
   script=$SCRIPT out=runs/gpt2 previous=
@@ -40,7 +43,8 @@ else
   script=$here/train_gpt2.py
   # Wrong settings are refused here, and DONE is believed only for the run that is asked for.
   python=$(command -v python || command -v python3)
-  out=$("$python" -m gpt2_tutorial.launch.look "$@"; code=$?; printf x; exit $code)
+  processes=$((10#$nproc * 10#${NNODES:-1})) # 08 is eight
+  out=$(WORLD_SIZE=$processes "$python" -m gpt2_tutorial.launch.look "$@"; code=$?; printf x; exit $code)
   looked=$? out=${out%x}
   [ -n "$asked" ] && exit 75
   if [ "$looked" -ne 3 ]; then
@@ -51,8 +55,6 @@ else
 fi
 case $out in -*) out=./$out ;; esac # for the commands below it would be an option
 
-gpus=$(nvidia-smi --list-gpus 2>/dev/null | wc -l)
-nproc=${NPROC:-$((gpus > 0 ? gpus : 1))}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}       # the last bits depend on it: keep it fixed
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1        # else a restart reads dead addresses (pytorch#135712)
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=100          # seconds to save in, before torchrun kills

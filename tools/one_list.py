@@ -12,7 +12,8 @@ from drift import plan
 
 PACKAGE = "gpt2_tutorial"
 ABOVE = (  # nothing below imports these; names in one line may import each other
-    "commands : launch : checks : figures",
+    "commands : launch : grader : figures",
+    "checks",
     "runs",
     "exam_files : ledger : scoreboard : ladder : probes",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-__all__ = ["is_needed", "mended", "minified", "setup", "without_hosts"]
+__all__ = ["is_needed", "mended", "minified", "setup", "sha256", "without_hosts"]
 
 BOOK = Path(__file__).resolve().parents[1]
 
@@ -68,6 +70,15 @@ def mended(body: str) -> str:
     return re.sub(r'<th class="head">(<p>\s*</p>)?</th>', "<td></td>", body)
 
 
+def sha256(script: str) -> str:
+    """Name a script as a content-security policy does: no other inline script may run.
+
+    >>> sha256("")
+    '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+    """
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
 def with_sizes(body: str, files: dict[str, str]) -> str:
     """Say how large every picture is, so that nothing jumps when it arrives, late if it is low."""
 
@@ -100,8 +111,10 @@ def _slim(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
         context[kind] = [a for a in assets if is_needed(str(getattr(a, "filename", a)), body)]
     sheets = sorted((BOOK / "_styles").glob("*.css"))
     context["styles"] = minified("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))
-    context["first_script"] = (BOOK / "_scripts" / "head.js").read_text(encoding="utf-8")
+    first = (BOOK / "_scripts" / "head.js").read_text(encoding="utf-8")
+    context["first_script"], context["first_script_hash"] = first, sha256(first)
     context["has_code"] = 'class="highlight' in body
+    context["has_board"] = 'class="scoreboard"' in body
     context["body"] = body
 
 

@@ -8,5 +8,8 @@
     root.dataset.theme = mode === "auto" ? (night.matches ? "dark" : "light") : mode;
   };
   chooseTheme(mode);
+  let veil = "true"; // answers wait for a guess: said before the page is drawn, so nothing jumps
+  try { veil = localStorage.getItem("veil") || veil; } catch { /* storage is switched off */ }
+  root.classList.toggle("veil", veil === "true");
   night.addEventListener("change", () => chooseTheme(mode));
 })();

@@ -1,6 +1,16 @@
 // The few things that a page cannot do with markup alone.
 const every = (selector, act) => document.querySelectorAll(selector).forEach(act);
 
+// What a reader did stays in this browser, and nowhere else.
+const store = {
+  get: (key, without) => {
+    try { return JSON.parse(localStorage.getItem(key)) ?? without; } catch { return without; }
+  },
+  set: (key, value) => {
+    try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* storage is switched off */ }
+  },
+};
+
 // The theme: as the system, light, dark, and round again.
 const modes = ["auto", "light", "dark"];
 every(".theme-switch-button", (button) => button.addEventListener("click", () => {
@@ -16,13 +26,24 @@ every(".side[popover] a", (link) => link.addEventListener("click", () => {
 }));
 
 // Ctrl+K leads to the search field, or to the search page where the field is folded away.
-addEventListener("keydown", (event) => {
-  if (event.key !== "k" || !(event.ctrlKey || event.metaKey)) return;
-  event.preventDefault();
+function search() {
   const field = [...document.querySelectorAll("input[type=search]")].find((f) => f.checkVisibility());
   if (field) field.focus();
   else location.href = document.querySelector(".search-link").href;
+}
+addEventListener("keydown", (event) => {
+  if (event.key !== "k" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  search();
 });
+
+// Guess first, or not: for all pages.
+every(".veil-switch", (button) => button.addEventListener("click", () => {
+  const on = document.documentElement.classList.toggle("veil");
+  store.set("veil", on);
+  button.setAttribute("aria-pressed", on);
+}));
+every(".veil-switch", (button) => button.setAttribute("aria-pressed", document.documentElement.classList.contains("veil")));
 
 // What scrolls sideways can be reached, and so scrolled, with the keyboard.
 const reach = new ResizeObserver((seen) => seen.forEach(({ target }) => {

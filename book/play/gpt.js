@@ -42,8 +42,8 @@ function layerNorm(x, weight, bias, epsilon) {
  * @returns {T}
  */
 export function softmax(scores) {
-  const best = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  let sum = 0;
+  let best = -Infinity, sum = 0;
+  for (let i = 0; i < scores.length; i++) best = Math.max(best, scores[i]);
   for (let i = 0; i < scores.length; i++) sum += scores[i] = Math.exp(scores[i] - best);
   for (let i = 0; i < scores.length; i++) scores[i] /= sum;
   return scores;
@@ -57,17 +57,23 @@ export class GPT {
   constructor(config, weights) {
     this.config = config;
     this.weights = weights;
+    /** What was read so far. @type {number[]} */
+    this.ids = [];
+    /** One table for each layer, a row for each place. @type {Float32Array[]} */
+    this.keys = [];
+    /** @type {Float32Array[]} */
+    this.values = [];
+    /** Shares of the newest token, one array for each layer and head. @type {Float32Array[][]} */
+    this.shares = [];
     this.forget();
   }
 
   /** Begin a new text. */
   forget() {
     const { n_layer, n_positions, n_embd } = this.config;
-    /** What was read so far. @type {number[]} */
     this.ids = [];
     this.keys = Array.from({ length: n_layer }, () => new Float32Array(n_positions * n_embd));
     this.values = Array.from({ length: n_layer }, () => new Float32Array(n_positions * n_embd));
-    /** Shares of the newest token, one array for each layer and head. @type {Float32Array[][]} */
     this.shares = [];
   }
 
@@ -170,6 +176,7 @@ export function logitsAfter(model, ids) {
   const window = ids.slice(-model.config.n_positions);
   const grew = model.ids.length < window.length && model.ids.every((id, i) => id === window[i]);
   if (!grew) model.forget();
+  /** @type {Float32Array} */
   let logits = new Float32Array();
   for (const id of window.slice(model.ids.length)) logits = model.read(id);
   return logits;

@@ -14,6 +14,7 @@ import { softmax } from "./gpt.js";
  */
 export function bets(logits, knobs = {}, ids = []) {
   const { temperature = 1, topK, topP, minP, repetitionPenalty = 1 } = knobs;
+  /** @type {Float64Array} */
   let z = Float64Array.from(logits);
   // dividing would pull a negative logit up, so that one is multiplied
   for (const id of new Set(ids)) z[id] = z[id] < 0 ? z[id] * repetitionPenalty : z[id] / repetitionPenalty;

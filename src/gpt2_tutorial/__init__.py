@@ -19,8 +19,8 @@
     16  distributed, config, run, train
 
 In brackets stand back rooms, which no chapter need show. Around the book:
-assets, exam_files, scoreboard, ladder, probes, ledger, figures, checks, commands,
-launch, runs.
+assets, exam_files, scoreboard, ladder, probes, ledger, figures, checks, grader,
+commands, launch, runs.
 """
 
 __version__ = "0.1.0"

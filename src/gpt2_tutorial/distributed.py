@@ -44,7 +44,8 @@ def setup(device: str | None = None, timeout_s: float = 600) -> Ranks:
         if local_rank >= torch.cuda.device_count():
             raise ValueError(
                 f"process {local_rank} of this machine has no GPU: it has "
-                f"{torch.cuda.device_count()}. Start as many processes as GPUs."
+                f"{torch.cuda.device_count()}. Start one process for each GPU, or "
+                "choose the device cpu."
             )
         torch.cuda.set_device(local_rank)
         device = f"cuda:{local_rank}"

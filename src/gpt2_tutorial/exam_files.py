@@ -49,7 +49,8 @@ def read_items(lines: Iterable[str], item: Callable[[dict], Item] = plain_item) 
                 items.append(item(json.loads(line)))
                 check_item(items[-1])
         except wrong as error:
-            raise ValueError(f"line {number} is no item: {error!r}") from None
+            why = f"{error} is missing" if isinstance(error, KeyError) else repr(error)
+            raise ValueError(f"line {number} is no item: {why}") from None
     return items
 
 

@@ -125,7 +125,7 @@ def read_index(folder: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise ShardError(
             f"{folder} holds no {INDEX} to read ({error.strerror}): write the "
-            "shards, or do the same again if that was stopped"
+            "shards (`gpt2 prepare` does), or do the same again if that was stopped"
         ) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ShardError(f"{path} is damaged: copy it anew") from None

@@ -94,6 +94,10 @@ def _read_json(file):
     except (FileNotFoundError, NotADirectoryError):
         if pickles := _pickles(file.parent):
             raise WeightsError(pickles) from None
+        if (of_a_run := file.parent / "model" / CONFIG).is_file():
+            raise WeightsError(
+                f"{file} is missing: the model of a run is in {of_a_run.parent}, name that folder"
+            ) from None
         raise WeightsError(
             f"{file} is missing: name a folder with {CONFIG} and {WEIGHTS}, one of "
             f"{', '.join(SIZES)}, or owner/name on the Hugging Face hub"

@@ -57,9 +57,50 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
+    """A page on which nothing waits for a guess: whatever it has can be looked at."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(
+        "try { localStorage.setItem('veil', 'false'); } catch { /* no page */ }"
+    )
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def first_visit(browser: Browser) -> Iterator[Page]:
+    """A page as it is for somebody who was never here."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty page, beside which the toys' modules lie."""
+    from toys import small_site
+
+    with serve(small_site(tmp_path_factory.mktemp("bare"), [])) as url:
+        yield f"{url}toys.html"
+
+
+@pytest.fixture(scope="session")
+def bare_page(browser: Browser, bare: str) -> Iterator[Page]:
+    """That empty page, opened once for all who ask functions that keep nothing."""
+    page = browser.new_page()
+    page.goto(bare)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def ask(bare_page: Page) -> Callable[..., object]:
+    """Call a function of a toy's module in the browser: `ask("logits", "priced", [1, 0], 1)`."""
+
+    def call(name: str, function: str, *values: object) -> object:
+        load = f"import('./_static/play/toys/{name}.js')"
+        return bare_page.evaluate(f"async (v) => (await {load}).{function}(...v)", list(values))
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import doctest
 import json
-import sys
+from importlib import import_module
 from xml.etree import ElementTree
 
 import card
 import last_online
 import lean
 import mathml
-import mathml_polish  # noqa: F401, it is looked up by name
 import pytest
 import reach
 from PIL import Image
@@ -36,9 +35,11 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", ["card", "lean", "mathml", "mathml_polish", "reach"])
+@pytest.mark.parametrize(
+    "name", ["card", "guess", "lean", "mathml", "mathml_polish", "play", "reach", "where"]
+)
 def test_examples_in_docstrings(name):
-    result = doctest.testmod(sys.modules[name], optionflags=doctest.ELLIPSIS)
+    result = doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0 and result.failed == 0
 
 

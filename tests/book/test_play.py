@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from playwright.sync_api import Page
+from playwright.sync_api import Browser
 from serving import ROOT, serve
 
 from gpt2_tutorial import sampling
@@ -42,12 +42,15 @@ def folder(tmp_path_factory):
     return home
 
 
-@pytest.fixture
-def player(page: Page, folder):
+@pytest.fixture(scope="module")
+def player(browser: Browser, folder):
+    """One page for all: each question begins a new text."""
+    page = browser.new_page()
     with serve(folder) as address:
         page.goto(f"{address}empty.html")
         page.evaluate(LOAD)
         yield page
+    page.close()
 
 
 def texts(count: int, longest: int) -> list[list[int]]:

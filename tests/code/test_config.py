@@ -1,5 +1,6 @@
 """config: the papers' numbers, a preset for each machine, and refusals in a sentence."""
 
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -45,6 +46,11 @@ def test_the_large_preset_is_gpt2_xl_with_the_numbers_of_gpt3s_row_of_that_size(
         (dict(keep=0), "keep must be at least 1, not 0"),
         (dict(max_steps=0), "max_steps must be at least 1, not 0"),
         (dict(save_every=0), "save_every must be at least 1"),
+        (dict(max_steps=-3), "max_steps must be at least 1, not -3"),
+        (dict(beta2=1.0), "beta2 must be 0 or more and below 1, not 1.0"),
+        (dict(seed=2**32), "seed must be 0 or more and below 4,294,967,296"),
+        (dict(min_lr=0.1), "min_lr is 0.1, more than the 0.01 of max_lr: lower min_lr as well"),
+        (dict(precision="fp8"), "precision is auto, fp32, bf16 or fp16, not 'fp8'"),
     ],
 )
 def test_settings_that_make_no_sense_are_one_sentence(change, said):
@@ -55,6 +61,18 @@ def test_settings_that_make_no_sense_are_one_sentence(change, said):
 def test_a_batch_that_cannot_be_cut_says_which_could():
     with pytest.raises(ValueError, match=r"batch_tokens=64 .* 48 tokens .* 3 processes.* take 48"):
         replace(CONFIG).pieces(3)
+
+
+@pytest.mark.parametrize("batch", [100, 120, 10**6 + 7])
+def test_what_it_advises_can_be_cut(batch):
+    config = replace(CONFIG, batch_tokens=batch)  # 2 rows of 8 tokens at once
+    with pytest.raises(ValueError) as problem:
+        config.pieces(5)
+    said = str(problem.value)
+    advised = int(re.search(r"take ([\d,]+)", said)[1].replace(",", ""))
+    assert replace(config, batch_tokens=advised).pieces(5) >= 1
+    others = [micro for micro in range(1, 10) if batch % (micro * 8 * 5) == 0]
+    assert ("or another micro_batch" in said) == bool(others)
 
 
 def test_a_setting_is_declared_once_with_its_type_its_default_and_its_words():

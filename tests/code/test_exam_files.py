@@ -56,7 +56,7 @@ def test_lines_become_items():
         ("[1, 2]", "line 3 is no item: TypeError"),
         ("7", "line 3 is no item: TypeError"),
         ("null", "line 3 is no item: TypeError"),
-        ('{"ctx": "a"}', "line 3 is no item: KeyError('endings')"),
+        ('{"ctx": "a"}', "line 3 is no item: 'endings' is missing"),
         (json.dumps(row(label="")), "line 3 is no item: ValueError"),
         (json.dumps(row(label=None)), "line 3 is no item: TypeError"),
         (json.dumps(row(label=2)), "there is no choice number 2"),

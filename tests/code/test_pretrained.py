@@ -639,6 +639,13 @@ def saved(folder):
     return folder / "model.safetensors"
 
 
+def test_in_the_folder_of_a_run_its_model_is_named(tmp_path):
+    (tmp_path / "model").mkdir()
+    saved(tmp_path / "model")
+    with pytest.raises(WeightsError, match=r"the model of a run is in .*model, name that folder"):
+        load_gpt2(tmp_path)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WeightsError, match=r"config.json is missing: name a folder"):
         load_gpt2(tmp_path / "nowhere")

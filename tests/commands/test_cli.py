@@ -226,6 +226,8 @@ def test_defaults_in_the_help_are_the_real_ones():
         (["sample", "--model", "x", "--stop", ""], "it needs at least one character"),
         (["sample", "--model", "x", "--temp", "1"], "unrecognized arguments: --temp 1"),
         (["sample", "--model", "x", "extra"], "unrecognized arguments: extra"),
+        (["train", "--resume"], "unrecognized arguments: --resume; see gpt2 train --help"),
+        (["prepare", "text", "x", "--no"], "unrecognized arguments: --no; see gpt2 prepare text -"),
         (["evaluate", "--model", "x"], "one of the arguments --text --hellaswag --items"),
         (["evaluate", "--model", "x", "--hellaswag", "--text", "a"], "not allowed with"),
         (["evaluate", "--model", "x", "--text", "a", "--stride", "0"], "from 1 to"),

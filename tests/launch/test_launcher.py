@@ -121,10 +121,11 @@ def test_a_rank_that_is_killed_is_replaced_and_the_run_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_settings_that_cannot_be_are_not_tried_again(tmp_path):
+def test_settings_that_cannot_be_are_known_before_anything_starts(tmp_path):
     code, said = ended(launched(tmp_path / "run", *SMALL, "--batch-tokens", "100", NPROC=1))
-    assert code == 78 and "cannot be cut into pieces" in said and "not tried again" in said
+    assert code == 78 and "cannot be cut into pieces" in said
     assert said.count("bad ") == 1 and "trying again" not in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture

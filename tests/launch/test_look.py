@@ -196,13 +196,17 @@ ODD = {  # what stands in the way in a folder of an odd name
 
 @pytest.mark.parametrize("name", ["z\udcff", "Ünïcødé 1"])
 @pytest.mark.parametrize("odd", ODD)
-def test_what_stands_in_the_way_is_a_sentence_and_a_state(tmp_path, capsys, odd, name):
+def test_what_stands_in_the_way_is_a_sentence(tmp_path, capsys, odd, name):
     folder = tmp_path / name
     folder.mkdir()
     ODD[odd](folder)
     code = train_gpt2.main([*SMALL, "--out", str(folder)])
     status, said = RunFolder(folder).status(), capsys.readouterr().err
-    assert code != 0 and status["code"] == code and status["state"] not in ("running", "done")
+    assert code != 0 and status.get("state") not in ("running", "done")
+    if odd == "data":  # found before the first row, so nothing is left
+        assert [path.name for path in folder.iterdir()] == ["data"]
+    else:
+        assert status["code"] == code
     assert "Traceback" not in said and said.rstrip("\n").count("\n") == 0, said
 
 

@@ -11,11 +11,11 @@ import torch.nn as nn
 
 from gpt2_tutorial.checkpoint import Checkpoint
 from gpt2_tutorial.config import ConfigChanged, TrainConfig
-from gpt2_tutorial.runs.run_folder import FINISHED, InUse, RunFolder
+from gpt2_tutorial.runs.run_folder import FINISHED, FolderError, InUse, RunFolder
 from gpt2_tutorial.runs.same_run import Asked
 
 ASKED = Asked(TrainConfig(precision="fp32"), "data/a", "5d8d81ac")
-MODEL = nn.Linear(1, 1)
+MODEL, FOUND = nn.Linear(1, 1), Checkpoint(Path("step_00000001"))
 GOOD = [b'{"step": 1, "loss": 4.0}', b'{"step": 2, "loss": 3.0}']
 DAMAGED = [b"null", b"5", b"{}", b"[]", b"\xff", b'{"step": "1"}', b'{"step": true}']
 DAMAGED += [b'{"step": 2.0}', b'{"step": 3, "lo', b"[" * 100_000, b"", b"\x00"]
@@ -111,6 +111,47 @@ def test_a_folder_of_any_name_says_how_it_ended(tmp_path, name):
         run.ready(ASKED, None, MODEL)
         run.end(74, f"{run.path} cannot be written to", step=3)
     assert run.status()["state"] == "no disk" and run.status()["code"] == 74
+
+
+def test_what_has_begun_is_not_taken_back(tmp_path):
+    for begin in (lambda run: run.log({"step": 1}), lambda run: run.ready(ASKED, FOUND, MODEL)):
+        with RunFolder(tmp_path / "run") as run:
+            run.begin()
+            begin(run)
+            assert not run.take_back() and run.status()["state"] == "running"
+
+
+def test_only_what_this_call_made_is_taken_back(tmp_path):
+    with RunFolder(tmp_path / "a" / "run") as run:
+        run.begin()
+        (run.path / "notes.txt").touch()  # somebody else's
+        assert run.take_back()
+    assert [path.name for path in run.path.iterdir()] == ["notes.txt"]
+    with RunFolder(run.path, run.path / "data") as run:  # of somebody else, who has just come
+        (run.path / "data").mkdir()
+        assert run.take_back()
+    assert sorted(path.name for path in run.path.iterdir()) == ["data", "notes.txt"]
+
+
+def test_the_word_of_the_run_before_comes_back(tmp_path):
+    done(tmp_path)
+    before = (tmp_path / "status.json").read_bytes()
+    with RunFolder(tmp_path) as run:
+        run.begin()
+        assert run.status()["state"] == "running" and run.take_back()
+    assert (tmp_path / "status.json").read_bytes() == before
+
+
+def test_a_folder_that_was_never_held_is_not_taken_back(tmp_path):
+    assert not RunFolder(tmp_path).take_back() and tmp_path.exists()
+
+
+def test_a_disk_without_room_is_told_before_a_row_is_forgotten(tmp_path):
+    with RunFolder(tmp_path) as run:
+        run.log({"step": 1, "loss": 4.0})
+        with pytest.raises(FolderError, match="make room, choose another folder, or lower --keep"):
+            run.ready(Asked(TrainConfig(keep=10**15), "data/a", "5d8d81ac"), None, MODEL)
+        assert len(run.rows()) == 1
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):

@@ -64,8 +64,8 @@ def test_a_run_that_goes_on_keeps_its_name_at_the_tracker(tmp_path, monkeypatch,
     assert first["resume"] == "allow" and first["config"] == {"seed": 1}
     assert hosted.rows[0] == (1, {"loss": 4.25, "tokens": 2048, "apart": 0.0})
     assert hosted.rows[2] == (2, {"val": 4.125})
-    other = tracker(name, tmp_path / "other", {})
-    assert other and hosted.began[2][key] != first[key]
+    tracker(name, tmp_path / "other", {})(ROWS[0])
+    assert hosted.began[2][key] != first[key]
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio", "tensorboard"])
@@ -83,6 +83,24 @@ def test_an_unknown_tracker_is_refused(tmp_path):
 def test_without_a_tracker_nothing_is_written(tmp_path):
     tracker(None, tmp_path, {})(ROWS[0])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["wandb", "tensorboard"])
+def test_before_the_first_row_nothing_is_written(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "wandb", Hosted("wandb"))
+    tracker(name, tmp_path, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tracker_that_does_not_open_is_tried_once(tmp_path, monkeypatch, capsys):
+    hosted, tries = Hosted("wandb"), []
+    hosted.init = lambda **how: tries.append(how) or 1 / 0
+    monkeypatch.setitem(sys.modules, "wandb", hosted)
+    told = tracker("wandb", tmp_path, {})
+    for row in ROWS:
+        told(row)
+    assert len(tries) == 1
+    assert capsys.readouterr().err.count("wandb failed (division by zero)") == 1
 
 
 def test_numbers_are_all_that_can_be_drawn():

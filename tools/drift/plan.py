@@ -56,7 +56,7 @@ CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 # notebooks may import these as well
 SUPPORT = ("assets", "exam_files", "scoreboard", "ladder", "probes", "ledger", "figures", "checks")
 # no notebook and no taught module may
-BEHIND_THE_SCENES = ("__init__", "__main__", "commands", "launch", "runs")
+BEHIND_THE_SCENES = ("__init__", "__main__", "grader", "commands", "launch", "runs")
 TAUGHT_MAY_ALSO_IMPORT = ("assets",)
 # cells tagged `export`: the script they become needs them
 EXPORTED_MAY_ALSO_IMPORT = ("commands", "runs")

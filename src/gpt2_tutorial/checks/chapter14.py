@@ -60,19 +60,22 @@ class Downhill:
 
 
 class Memory:
-    """Counts the rows that went forward and wait for their backward: their numbers are kept."""
+    """Counts the rows that wait for their backward, whose numbers are kept, and the backwards."""
 
     def __init__(self):
-        self.waiting, self.most = [], 0
+        self.waiting, self.most, self.backwards = [], 0, 0
 
     def __call__(self, model, given, out):
         if out.requires_grad:
             self.waiting.append(out)
             self.most = max(self.most, sum(map(len, self.waiting)))
-            out.register_hook(lambda grad: self.done(out))
+            times = []
+            out.register_hook(lambda grad: self.done(out, times))
 
-    def done(self, out):
+    def done(self, out, times):
         self.waiting = [other for other in self.waiting if other is not out]
+        times.append(1)
+        self.backwards = max(self.backwards, len(times))  # of one piece: above 1, it was kept
 
 
 def as_before(given: list, pieces: list) -> bool:
@@ -97,9 +100,13 @@ def after_the_step(big_step: Callable, rows: Rows) -> dict:
         "pieces kept": as_before(given, pieces),
         "weights": weights.round(decimals=5),
     }
-    at_once = memory.most // rows.rows  # of interest only where all else is right
-    if at_once > 1 and same(after_the_step(big_step_at_once, rows), found, 3e-5):
-        return {"pieces at once": at_once, **found}
+    at_once = memory.most // rows.rows
+    dear = {"pieces at once": at_once} if at_once > 1 else {}
+    if not dear and memory.backwards > 1:
+        dear = {"backwards of one piece": memory.backwards}
+    # of interest only where all else is right
+    if dear and same(after_the_step(big_step_at_once, rows), found, 3e-5):
+        return dear | found
     return found
 
 
@@ -157,6 +164,7 @@ def weights_and_gradients(rng: random.Random) -> Iterator[tuple]:
     """Long and short gradients, in turn; a pencil case first."""
     yield [torch.zeros(2)], [torch.tensor([3.0, 4.0])], 1.0, 1.0
     yield [torch.zeros(1), torch.ones(1)], [torch.tensor([3.0]), torch.tensor([4.0])], 0.5, 1.0
+    yield [torch.ones(2)], [torch.zeros(2)], 0.5, 1.0  # nothing to shorten, nothing to divide by
     for case in range(20):
         dice = torch.Generator().manual_seed(rng.randrange(2**31))
         shapes = [(2, 3), (3,), (1, 2)][: 1 + case % 3]
@@ -175,7 +183,7 @@ def weights_and_gradients(rng: random.Random) -> Iterator[tuple]:
 def clipped_step(weights, grads, lr, max_norm):
     # two lists of tensors → the list of new weights, after one step of plain SGD
     norm = torch.stack([grad.norm() for grad in grads]).norm()
-    factor = min(1.0, max_norm / norm.item())
+    factor = max_norm / max(norm.item(), max_norm)  # 1 for what is short enough
     return [w - lr * factor * grad for w, grad in zip(weights, grads, strict=True)]
 
 

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import gpt2_tutorial
 from gpt2_tutorial.runs.output import forgive
@@ -55,6 +55,13 @@ def main(words: list[str] | None = None) -> int:
 
 class Parser(argparse.ArgumentParser):
     """One that says in one line what was wrong, and no usage above it."""
+
+    def parse_known_args(self, *args: Any, **more: Any) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse an unknown word by the parser whose help lists the known ones."""
+        found, strangers = super().parse_known_args(*args, **more)
+        if strangers:
+            self.error(f"unrecognized arguments: {' '.join(strangers)}")
+        return found, strangers
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")

@@ -106,13 +106,14 @@ def _read(name: str) -> str:
 
 
 def _items(asked: argparse.Namespace) -> list:
-    from gpt2_tutorial.exam_files import harness_item, load_hellaswag, plain_item, read_items
+    from gpt2_tutorial.exam_files import harness_item, load_hellaswag, plain_item
+    from gpt2_tutorial.runs.models import items_in
 
     item = {"plain": plain_item, "harness": harness_item}[asked.style]
     if asked.hellaswag:
         items = load_hellaswag(item=item)
     else:
-        items = read_items(_read(asked.items).split("\n"), item)
+        items = items_in(_read(asked.items), asked.items, item)
     if not items:
         raise ValueError(f"{asked.items} holds no items")
     return items[: asked.limit]

@@ -196,7 +196,7 @@ def prices(args: argparse.Namespace) -> dict[str, float]:
     if args.prices is not None:
         try:
             table = json.loads(args.prices.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{args.prices} is no table of prices ({error})") from None
         if not isinstance(table, dict):
             raise ValueError(f'{args.prices} is no table of prices: it begins with no "{{"')
@@ -206,6 +206,9 @@ def prices(args: argparse.Namespace) -> dict[str, float]:
         table = {**table, args.preset: args.price}
     for name, price in table.items():
         number = isinstance(price, int | float) and not isinstance(price, bool)
-        if name not in MACHINES or not number or not 0 <= price < math.inf:
-            raise ValueError(f"no price: {name!r} costs {price!r}; machines are {list(MACHINES)}")
+        if name not in MACHINES:
+            known = ", ".join(MACHINES)
+            raise ValueError(f"there is a price for {name!r:.40}, which is none of {known}")
+        if not number or not 0 <= price < math.inf:
+            raise ValueError(f"the price of {name} is {price!r:.40}, which is no number from 0 up")
     return table

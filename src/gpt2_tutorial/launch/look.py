@@ -10,6 +10,7 @@ import os
 import sys
 
 from gpt2_tutorial.commands.cli import Parser
+from gpt2_tutorial.config import PRESETS
 from gpt2_tutorial.distributed import ALONE
 from gpt2_tutorial.launch.train_gpt2 import add_arguments, configured, prepared
 from gpt2_tutorial.runs import ending
@@ -55,6 +56,8 @@ def main(words: list[str] | None = None) -> int:
     except SystemExit as end:  # --help, or words that are none
         return BAD_CONFIG if end.code else 0
     try:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))  # that run.sh is going to start
+        configured(args, PRESETS[args.preset].vocab_size).pieces(processes)
         done = is_done(args)
     except Exception as error:
         end = ending.of_error(error)

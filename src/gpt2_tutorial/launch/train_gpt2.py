@@ -61,8 +61,7 @@ def prepared(args, ranks):
     if args.data is None and args.preset != "cpu":
         raise ValueError("--data is missing: the folder that `gpt2 prepare` wrote")
     folder = args.data or args.out / "data"
-    if args.data is None:
-        on_rank_0(ranks, lambda: write_shakespeare(folder))
+    on_rank_0(ranks, lambda: args.data or write_shakespeare(folder))
     return folder
 
 
@@ -111,6 +110,7 @@ def built(args, ranks, folder, data):
 def trained(args, ranks, folder, stop):
     """Build everything, train, and leave the model in Hugging Face's layout."""
     torch.set_float32_matmul_precision("high")  # TF32 where a GPU has it
+    configured(args, PRESETS[args.preset].vocab_size).pieces(ranks.world_size)
     data, checkpoints = prepared(args, ranks), args.out / "checkpoints"
     parts = on_every_rank(ranks, lambda: built(args, ranks, folder, data))
     tokenizer, config, model, train, rest = parts
@@ -129,7 +129,7 @@ def trained(args, ranks, folder, stop):
 def run(args):
     """Train, and say how it ended: in words, in a file, and as exit code."""
     with Stop() as stop, ExitStack() as held:
-        ranks, mine, folder = ALONE, RunFolder(args.out), None
+        ranks, mine, folder = ALONE, RunFolder(args.out, args.data), None
         try:
             ranks = setup(args.device)
             on_rank_0(ranks, lambda: held.enter_context(mine).begin())

@@ -102,7 +102,7 @@ class ParallelEncoder:
         most = 4 * cores  # more of them take memory and gain no time
         if not 1 <= processes <= most:
             raise ValueError(
-                f"processes must be from 1 to {most}, 4 for each core of this machine, "
+                f"--processes must be from 1 to {most}, 4 for each core of this machine, "
                 f"not {processes}"
             )
         self.kind, self.value, self.processes = kind, value, processes

@@ -1,6 +1,7 @@
 """How a run ends: each error that can be explained, as a code and a sentence, said once."""
 
 import errno
+import os
 import re
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 
+from gpt2_tutorial.assets import AssetError
 from gpt2_tutorial.checkpoint import CheckpointError
 from gpt2_tutorial.config import TrainConfig
 from gpt2_tutorial.distributed import Ranks
@@ -25,11 +27,13 @@ from gpt2_tutorial.train import RunResult
 CODES: dict[type[Exception], int] = {
     FailedElsewhere: run_folder.LOST,
     ShardError: run_folder.BAD_DATA,
+    AssetError: run_folder.BAD_DATA,
     CheckpointError: run_folder.NO_DISK,
     run_folder.FolderError: run_folder.NO_DISK,
     NonFiniteError: run_folder.NON_FINITE,
     torch.OutOfMemoryError: run_folder.BAD_CONFIG,
     ValueError: run_folder.BAD_CONFIG,
+    ImportError: run_folder.BAD_CONFIG,  # a tracker that is not installed, for one
     OSError: run_folder.NO_DISK,
 }
 OF_STATE = {
@@ -37,11 +41,12 @@ OF_STATE = {
     "stopped": run_folder.STOPPED,
     "failed": run_folder.NON_FINITE,
 }
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+DISK = (*run_folder.FULL, errno.EROFS, errno.EIO)
 # A setting in a sentence, and not in the name of a file: it is told as it is typed.
 NAMES = "|".join(field.name for field in fields(TrainConfig) if "_" in field.name)
 SETTING = re.compile(rf"(?<![\w/.-])(?:{NAMES})(?![\w/-])")
 GONE = "another process of this run has ended: see what it said, if it could"
+NO_MEMORY = "there is too little memory here: lower --micro-batch, or else the model's own sizes"
 NO_COMPILER = "torch.compile fails here ({}): install a C++ compiler, or take --no-compile"
 
 
@@ -75,6 +80,8 @@ def of_error(error: Exception) -> Ending:
     for kind, code in CODES.items():
         if isinstance(error, kind):
             return Ending(code, _sentence(error))
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch's word
+        return Ending(run_folder.BAD_CONFIG, NO_MEMORY)
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
         return Ending(run_folder.BAD_CONFIG, NO_COMPILER.format(str(error).split("\n")[0]))
     if isinstance(error, dist.DistError) or "gloo" in str(error):  # gloo's has no name of its own
@@ -95,7 +102,9 @@ def say(ending: Ending, ranks: Ranks, folder: RunFolder | None) -> None:
             return
     who = "" if ranks.is_first else f" (process {ranks.rank})"
     if folder and ending.code != run_folder.LOST:  # whoever is gone may have said more
-        folder.end(ending.code, ending.reason + who, ending.step)
+        by_torchrun = "RANK" in os.environ  # it loses exit codes: launchers read the file
+        if by_torchrun or not folder.take_back():
+            folder.end(ending.code, ending.reason + who, ending.step)
     output.say(f"{run_folder.WORDS[ending.code]}{who}: {ending.reason}", sys.stderr)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from gpt2_tutorial import assets
 from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
+from gpt2_tutorial.evaluate import Item
+from gpt2_tutorial.exam_files import plain_item, read_items
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.precision import default_device
 from gpt2_tutorial.pretrained import load_gpt2
@@ -73,6 +76,18 @@ def read_utf8(data: bytes, name: str) -> str:
             f"{name} is no UTF-8: byte {error.start:,}, in line {line:,}, is "
             f"0x{data[error.start]:02x}; save it as UTF-8"
         ) from None
+
+
+def items_in(text: str, name: str, item: Callable[[dict], Item] = plain_item) -> list[Item]:
+    """Read the items of a file; where a line is none, say of which file it is.
+
+    >>> items_in('{"ctx": "We", "endings": ["eat.", "onion."], "label": 0}', "items.jsonl")
+    [Item(context='We', choices=('eat.', 'onion.'), label=0)]
+    """
+    try:
+        return read_items(text.split("\n"), item)
+    except ValueError as error:
+        raise ValueError(f"{name}, {error}") from None
 
 
 def encoded(tokenizer: CharTokenizer | BPETokenizer, text: str, name: str) -> list[int]:

@@ -1,6 +1,7 @@
 """The folder of one run: one owner, metrics that go on, and a status that launchers read."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any, Self
 import torch.nn as nn
 
 from gpt2_tutorial.checkpoint import Checkpoint
-from gpt2_tutorial.files import write_whole
+from gpt2_tutorial.files import read_small, write_whole
 from gpt2_tutorial.runs.same_run import Asked
 from gpt2_tutorial.runs.sentence import sentence
 
@@ -22,6 +23,9 @@ DONE, LOST, BAD_DATA, NON_FINITE, NO_DISK, STOPPED, BAD_CONFIG = 0, 1, 65, 70, 7
 WORDS = {DONE: "done", BAD_DATA: "bad data", NON_FINITE: "non-finite", NO_DISK: "no disk"}
 WORDS |= {STOPPED: "stopped", BAD_CONFIG: "bad configuration", LOST: "lost"}
 LOCK, STATUS, FINISHED, METRICS = "lock", "status.json", "DONE", "metrics.jsonl"
+DATA = "data"  # where a run without other data writes its own
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LONGEST = 1 << 20  # bytes of a status
 
 
 class FolderError(RuntimeError):
@@ -43,13 +47,15 @@ class RunFolder:
     ('stopped', [{'step': 1, 'loss': 4.2}])
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | Path, other_data: str | Path | None = None):
+        self.path, self.other_data = Path(path), other_data
         self._lock = self._metrics = None
         self._asked: dict[str, Any] = {}
+        self._began = False  # before that, all that was made can be taken back
 
     def __enter__(self) -> Self:
         with _explained(self.path):
+            self._note_what_is_there()
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.path / LOCK)
             self._metrics = _appended(self.path / METRICS)
@@ -61,6 +67,28 @@ class RunFolder:
         for file in (self._metrics, self._lock):  # a kill lets go of the lock as well
             with contextlib.suppress(OSError):  # what a full disk did not take was told before
                 file.close()
+
+    def _note_what_is_there(self) -> None:
+        makes = [METRICS, STATUS, LOCK] if self.other_data else [DATA, METRICS, STATUS, LOCK]
+        self._new = [name for name in makes if not os.path.lexists(self.path / name)]
+        self._new_folders = [one for one in (self.path, *self.path.parents) if not one.exists()]
+        self._word = None if STATUS in self._new else read_small(self.path / STATUS, _LONGEST)
+
+    def take_back(self) -> bool:
+        """Leave the folder as it was found, unless the run has begun; say whether it was done."""
+        if self._lock is None or self._began:
+            return False
+        if self._word is not None:
+            self._write_status(self._word)
+        with contextlib.suppress(OSError):  # nothing that fails here is news
+            self._metrics.close()
+            if os.name == "nt":  # it removes no file that is open
+                self._lock.close()
+            for name in self._new:  # the lock at the end: until then nobody else comes in
+                _remove(self.path / name)
+            for folder in self._new_folders:  # unless somebody has put something there
+                folder.rmdir()
+        return True
 
     def forget_after(self, step: int) -> None:
         """Drop rows of steps that will be taken again, so that none stands there twice."""
@@ -79,6 +107,7 @@ class RunFolder:
 
     def log(self, row: dict[str, Any]) -> None:
         """Append one row, at once: a kill loses at most the line being written."""
+        self._began = True
         with _explained(self.path):
             self._metrics.write(json.dumps(row) + "\n")
             self._metrics.flush()
@@ -113,12 +142,12 @@ class RunFolder:
         """Note which run goes on from where; refuse a folder that cannot take it."""
         if began := self.finished():
             asked.check(began)
+        self.check_room(sum(p.numel() for p in model.parameters()), asked.config.keep)
         with _explained(self.path):
             if began == {}:  # of which run it speaks is not known
                 (self.path / FINISHED).unlink()
-        self._asked = asked.settings()
+        self._asked, self._began = asked.settings(), newest is not None
         self.forget_after(newest.step if newest else -1)
-        self.check_room(sum(p.numel() for p in model.parameters()), asked.config.keep)
 
     def finished(self) -> dict[str, Any] | None:
         """Return the settings of the run that was finished here ({}: not told), or None."""
@@ -144,7 +173,9 @@ class RunFolder:
 
     def _say(self, status: dict[str, Any]) -> None:
         status["pid"] = os.getpid()  # so that launchers can tell it from an older word
-        text = json.dumps(status, ensure_ascii=False).encode(errors="replace")
+        self._write_status(json.dumps(status, ensure_ascii=False).encode(errors="replace"))
+
+    def _write_status(self, text: bytes) -> None:
         try:
             write_whole(self.path / STATUS, text)
         except OSError:  # a full disk, as a rule: no new file, but the old one has some room
@@ -192,6 +223,13 @@ def _locked(path: Path):
     return file
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _take(file) -> None:
     if os.name == "nt":
         import msvcrt
@@ -219,9 +257,12 @@ def _explained(folder: Path):
     try:
         yield
     except OSError as error:
+        cure = "make room" if error.errno in FULL else "mend that"
+        whole = os.path.isdir(folder / "checkpoints")
+        more = "; the checkpoints in it are as they were" if whole else ""
         raise FolderError(
-            f"{folder} cannot be written to ({error.strerror}): make room or choose another "
-            "folder; the checkpoints in it are as they were"
+            f"{folder} cannot be written to ({error.strerror}): {cure} or choose another folder"
+            f"{more}"
         ) from None
 
 

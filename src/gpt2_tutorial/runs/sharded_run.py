@@ -39,7 +39,7 @@ class ShardedRun(Run):
     def __init__(self, model: GPT, loader: Loader, config: TrainConfig, ranks: Ranks):
         super().__init__(model, loader, config, ranks)
         if self.precision.scaled:
-            raise ValueError("a run with shard=True knows no fp16: take precision bf16 or fp32")
+            raise ValueError("a run with shard knows no fp16: take precision bf16 or fp32")
         for p in self.model.parameters():  # as AdamW would at its first step: files are alike
             averages = {name: torch.zeros_like(p) for name in AVERAGES}
             taken = torch.zeros((), device=ranks.device)

@@ -28,7 +28,7 @@ def tracker(
     >>> tracker(None, ".", {})({"step": 1, "loss": 4.2})
     """
     if name is None:
-        return lambda row: None
+        return _nowhere
     if name not in TRACKERS:
         raise ValueError(f"a tracker is one of {', '.join(TRACKERS)}, not {name!r}")
     try:
@@ -39,17 +39,27 @@ def tracker(
         ) from None
     folder = Path(folder)
     if name == "tensorboard":
-        return _optional(name, _tensorboard(folder, settings))
-    return _optional(name, _hosted(library, name, folder, settings))
+        return _optional(name, lambda: _tensorboard(folder, settings))
+    return _optional(name, lambda: _hosted(library, name, folder, settings))
 
 
-def _optional(name: str, told: Callable[[dict[str, Any]], None]) -> Callable[[dict], None]:
-    """A tracker that fails (its network is gone, the disk is full) ends no run of days."""
-    failed = False
+def _nowhere(row: dict[str, Any]) -> None:
+    """Where the rows of a run without a tracker go."""
+
+
+def _optional(name: str, opened: Callable[[], Callable]) -> Callable[[dict[str, Any]], None]:
+    """A tracker that fails (its network is gone, the disk is full) ends no run of days.
+
+    It is opened for the first row: a run that is refused before has written nothing.
+    """
+    failed, told = False, None
 
     def tried(row: dict[str, Any]) -> None:
-        nonlocal failed
+        nonlocal failed, told
         try:
+            if told is None:
+                told = _nowhere  # if it does not open: to try again may take a minute each time
+                told = opened()
             told(row)
         except Exception as error:
             if not failed:

@@ -10,13 +10,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from gpt2_tutorial.bpe import BPETokenizer
 from gpt2_tutorial.distributed import Ranks, mean_over_ranks
 from gpt2_tutorial.evaluate import Item, multiple_choice
-from gpt2_tutorial.exam_files import load_hellaswag, read_items
+from gpt2_tutorial.exam_files import load_hellaswag
 from gpt2_tutorial.generate import stream
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.precision import autocast
 from gpt2_tutorial.run import Run
 from gpt2_tutorial.runs.fsdp import whole
-from gpt2_tutorial.runs.models import read_utf8
+from gpt2_tutorial.runs.models import items_in, read_utf8
 from gpt2_tutorial.runs.tokenizers import start_of
 from gpt2_tutorial.text import CharTokenizer
 
@@ -87,4 +87,6 @@ def items_of(name: str | None) -> list[Item]:
         return []
     if name == "val":
         return load_hellaswag()
-    return read_items(read_utf8(Path(name).read_bytes(), name).split("\n"))
+    if not Path(name).is_file():
+        raise ValueError(f"--hellaswag {name} is no file: name a file of items, or val")
+    return items_in(read_utf8(Path(name).read_bytes(), name), name)

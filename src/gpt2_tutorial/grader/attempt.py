@@ -19,10 +19,10 @@ import torch
 from gpt2_tutorial import checks
 from gpt2_tutorial.checks.calls import error_text, own_rng
 from gpt2_tutorial.checks.diagnose import account_of
-from gpt2_tutorial.checks.letter import NothingToCheck, nothing, sealed
-from gpt2_tutorial.checks.magics import plain_python
-from gpt2_tutorial.checks.needed import needed
 from gpt2_tutorial.checks.registry import PACKAGE
+from gpt2_tutorial.grader.letter import NothingToCheck, nothing, sealed
+from gpt2_tutorial.grader.magics import plain_python
+from gpt2_tutorial.grader.needed import needed
 
 MEMORY = 4 * 2**30  # bytes; without a limit one cell could take the machine down
 NOTHING = object()

@@ -10,7 +10,7 @@ import ast
 import symtable
 from dataclasses import dataclass
 
-from gpt2_tutorial.checks.magics import plain_python
+from gpt2_tutorial.grader.magics import plain_python
 
 SURE = (ast.Assign, ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 

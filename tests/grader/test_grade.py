@@ -12,15 +12,15 @@ import torch
 
 import editions
 from gpt2_tutorial import checks
-from gpt2_tutorial.checks import __main__ as command
-from gpt2_tutorial.checks import grade as grading
-from gpt2_tutorial.checks import load, magics
-from gpt2_tutorial.checks.attempt import reply
+from gpt2_tutorial.checks import load
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.grade import CannotGrade, escaped, grade, judged
-from gpt2_tutorial.checks.letter import opened, sealed
-from gpt2_tutorial.checks.needed import needed
 from gpt2_tutorial.checks.show import describe, short
+from gpt2_tutorial.grader import command, magics
+from gpt2_tutorial.grader import grade as grading
+from gpt2_tutorial.grader.attempt import reply
+from gpt2_tutorial.grader.grade import CannotGrade, escaped, grade, judged
+from gpt2_tutorial.grader.letter import opened, sealed
+from gpt2_tutorial.grader.needed import needed
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -23,7 +23,7 @@ from typing import BinaryIO
 from unicodedata import category
 
 from gpt2_tutorial.checks.engine import EXERCISES, NoExercises, Result, judge, load
-from gpt2_tutorial.checks.letter import NO_LETTER, NothingToCheck, nothing, opened
+from gpt2_tutorial.grader.letter import NO_LETTER, NothingToCheck, nothing, opened
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 CALL = re.compile(r"\bcheck\(\s*['\"](\d\d\.\d+)['\"]")
@@ -174,7 +174,7 @@ def _process(folder: str, asked: BinaryIO, answered: BinaryIO) -> Iterator[subpr
     variables |= [mark.split("=")]
     variables.pop("GPT2_TUTORIAL_LEDGER", None)  # an answer is no measurement of ours
     process = subprocess.Popen(
-        [sys.executable, "-m", "gpt2_tutorial.checks.attempt"],
+        [sys.executable, "-m", "gpt2_tutorial.grader.attempt"],
         cwd=folder, env=variables, start_new_session=True,
         stdin=asked, stdout=answered, stderr=subprocess.DEVNULL,
     )  # fmt: skip
