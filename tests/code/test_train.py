@@ -24,6 +24,7 @@ from gpt2_tutorial.shards import ShardLoader
 from gpt2_tutorial.train import fit
 from small_run import CONFIG, trained, vector, write_letters
 from team import team
+from tiers import tiered
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +51,7 @@ def bits(model):
 # --- one process
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("dropout", tiered([0.0, 0.2], [0.2]))
 def test_stopped_anywhere_it_goes_on_bit_for_bit(data, tmp_path, dropout):
     config = replace(CONFIG, dropout=dropout)
     whole, outcome, all_rows = trained(data, tmp_path / "whole", config)

@@ -500,11 +500,16 @@ out = Path(words[words.index("--out") + 1])
 with (meet / "asked").open("a") as asked:
     asked.write(json.dumps(words) + "\\n")
 signal.signal(signal.SIGTERM, lambda *_: (meet / "stop").touch())
+nodes = int(words[words.index("--nnodes") + 1]) if "--nnodes" in words else 1
+while (meet / "asked").read_text().count("\\n") < nodes:  # all meet before anything begins
+    time.sleep(0.02)
 if "--node-rank" in words:
     first = words[words.index("--node-rank") + 1] == "0"
-else:  # whoever comes first
-    first = not (meet / "first").exists()
-    (meet / "first").touch()
+else:
+    try:
+        first = bool((meet / "first").open("x"))
+    except FileExistsError:
+        first = False
 if not first:
     while not (meet / "end").exists():
         time.sleep(0.02)
@@ -653,6 +658,7 @@ def queued_again(prepared, tmp_path, nodes, programs, **more):
     machine.process.terminate()
     code, text = machine.end()
     assert code == 0 and queue.read_text() == "requeue 7\n", text
+    assert "train.slurm: stopped, with a checkpoint; into the queue again" in text
     yield run
 
     code, text = machine.start("bash", SLURM, *SMALL.split(), PORT=free_port()).end()
