@@ -119,7 +119,7 @@ def write_shards(
     check_job(documents, job)
     if not source and iter(documents) is not documents:  # it can be read twice
         job["source"] = documents_hash(documents)
-    folder = made(folder)
+    existed, folder = os.path.isdir(folder), made(folder)
     if (folder / INDEX).is_file():
         content = read_index(folder)
         refuse_other_job(folder, content["job"], job)
@@ -149,6 +149,8 @@ def write_shards(
     content = {"job": job, "documents": seen}
     content |= {name: split.shards for name, split in splits.items()}
     if not any(count_tokens(content).values()):
+        if not existed:  # an empty folder would be all that this call leaves
+            folder.rmdir()
         raise ShardError(f"there is no text to write to {folder}: no document came")
     for path, data in beside.items():
         _write(path, data)

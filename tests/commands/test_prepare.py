@@ -548,3 +548,14 @@ def test_two_processes_write_the_same_bytes_as_one(corpus):
     assert (command.returncode, error) == (0, "")
     assert "tokens for train" in output
     assert shards_of(corpus / "two") == shards_of(corpus / "whole")
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_an_empty_text_leaves_the_folder_as_it_was(tmp_path, capsys, existed):
+    (tmp_path / "a.txt").write_text("")
+    out = tmp_path / "out"
+    if existed:
+        out.mkdir()
+    assert run("text", tmp_path / "a.txt", "--out", out) == 1
+    assert "there is no text to write" in capsys.readouterr().err
+    assert out.is_dir() == existed and not (existed and list(out.iterdir()))
