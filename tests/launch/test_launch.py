@@ -128,10 +128,3 @@ def test_it_trains_on_what_prepare_wrote_and_looks_at_all_that_it_is_asked_to(tm
     )
     sampled = ["sample", "--model", str(tmp_path / "run" / "model"), "--tokens", "5"]
     assert cli.main([*sampled, "--device", "cpu"]) == 0
-
-
-def test_settings_that_cannot_be_are_a_sentence_and_a_code(tmp_path, capsys):
-    words = ["--device", "cpu", "--out", str(tmp_path / "run"), *SMALL.split()]
-    assert train_gpt2.main([*words, "--batch-tokens", "100"]) == 78
-    assert "cannot be cut into pieces" in capsys.readouterr().err
-    assert json.loads((tmp_path / "run" / "status.json").read_text())["code"] == 78
