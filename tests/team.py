@@ -1,5 +1,6 @@
 """Processes that work together, as torchrun would start them, but sooner."""
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -7,6 +8,8 @@ import time
 from collections.abc import Callable
 
 import torch
+
+from gpt2_tutorial.distributed import teardown
 
 # A server imports all this once; each process is a fork of it. Windows has no fork.
 START = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
@@ -45,3 +48,5 @@ def _member(rank: int, size: int, port: int, work: Callable, facts: tuple) -> No
         os.environ |= {name: str(value) for name, value in place.items()}
     torch.set_num_threads(1)
     work(*facts)
+    gc.collect()  # torch's DDP hangs if it goes after the group whose threads it must join
+    teardown()

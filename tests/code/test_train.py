@@ -15,7 +15,7 @@ import torch
 from gpt2_tutorial import checkpoint, precision, run, state_files, train
 from gpt2_tutorial.checkpoint import CheckpointError
 from gpt2_tutorial.config import ConfigChanged
-from gpt2_tutorial.distributed import ALONE, setup, teardown
+from gpt2_tutorial.distributed import ALONE, setup
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.optim import SGD
 from gpt2_tutorial.precision import choose_precision
@@ -301,7 +301,6 @@ def work(data, out, config):
     outcome = fit(m, loader("train"), config, folder=out / "stopped", ranks=ranks, **more)
     said["stopped"] = outcome.state, outcome.step
     (out / f"said-{ranks.rank}.json").write_text(json.dumps(said))
-    teardown()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import small_run
 from gpt2_tutorial import checkpoint
 from gpt2_tutorial.checkpoint import CheckpointError
 from gpt2_tutorial.config import PRESETS, ConfigChanged, TrainConfig
-from gpt2_tutorial.distributed import ALONE, any_rank, mean_over_ranks, setup, teardown
+from gpt2_tutorial.distributed import ALONE, any_rank, mean_over_ranks, setup
 from gpt2_tutorial.generate import generate
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.run import Run
@@ -198,7 +198,6 @@ def two_again(worker):
 def work(scenario, *facts):
     worker = Worker(*facts)
     scenario(worker)
-    teardown()
 
 
 def launched(data, folder, processes, scenario, ends_with=0):
