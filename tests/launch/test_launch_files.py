@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -491,7 +492,7 @@ def test_a_spot_machine_vanishes_and_another_one_goes_on_from_the_bucket(prepare
 # Two machines, and Slurm's queue: first with a stand-in for torchrun that is as quick as it is
 # said to be slow, then (in `make soak`) with torchrun and the script.
 
-STAND_IN = """#!{python}
+STAND_IN = """
 import json, os, shutil, signal, sys, time
 from pathlib import Path
 
@@ -537,8 +538,10 @@ class StandIn:
     def __init__(self, folder):
         self.programs, self.meet = folder / "programs", folder / "meet"
         made = saved(folder / "made", 7) / "checkpoints" / "step_00000007"
-        text = STAND_IN.format(python=sys.executable, meet=str(self.meet), made=str(made))
-        stub(self.programs, "torchrun", text)
+        lines = folder / "stand_in.py"
+        lines.write_text(STAND_IN.format(meet=str(self.meet), made=str(made)))
+        words = shlex.join([sys.executable, str(lines)])  # either path may hold a space
+        stub(self.programs, "torchrun", f'#!/bin/bash\nexec {words} "$@"\n')
         self.meet.mkdir()
 
     def asked(self):
