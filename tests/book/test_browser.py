@@ -216,7 +216,7 @@ def test_nothing_jumps_when_the_pictures_arrive(page, address, soups):
     page.goto(f"{address}{name}.html", wait_until="domcontentloaded")
     before = page.evaluate("document.documentElement.scrollHeight")
     page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-    page.wait_for_load_state("networkidle")
+    page.evaluate("Promise.all([...document.images].map(image => image.decode()))")
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
     pictures = page.evaluate("document.images.length")
     moved = abs(page.evaluate("document.documentElement.scrollHeight") - before)
