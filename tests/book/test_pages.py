@@ -134,9 +134,20 @@ def test_the_index_knows_which_chapters_are_there(soups):
 
 
 def test_nothing_lies_in_the_site_that_no_page_loads(site):
+    """A page names a file of its own, or a toy; what toys load, a module names by its address."""
     pages = "".join(p.read_text(encoding="utf-8") for p in site.rglob("*.html"))
+    play = site / "_static" / "play"
+    asked: set[Path] = set()
+    for module in play.rglob("*.js"):
+        text = module.read_text(encoding="utf-8")
+        beside = re.findall(r'(?:from |URL\()"([./\w-]+)"', text)
+        asked |= {(module.parent / name).resolve() for name in beside}
+        asked |= {play / name for name in re.findall(r'fetched\("(.+?)"', text)}
+    toys = set(re.findall(r'data-play="([\w-]+)"', pages))
     for file in (site / "_static").rglob("*"):
-        assert file.is_dir() or file.relative_to(site).as_posix() in pages
+        named = file.relative_to(site).as_posix() in pages or file.resolve() in asked
+        placed = file.parent == play / "toys" and file.stem in toys
+        assert file.is_dir() or named or placed, f"no page loads {file}"
 
 
 @pytest.mark.parametrize("name", [*PAGES, "index"])
