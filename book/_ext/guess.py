@@ -44,9 +44,7 @@ def questions(source: str) -> list[Question]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     calls = [call for call in calls if getattr(call.func, "id", "") == "reveal"]
     return [
-        Question(
-            call.args[0].value, call.args[1].id, *(_text(call, side) for side in ("low", "high"))
-        )
+        Question(call.args[0].value, call.args[1].id, _text(call, "low"), _text(call, "high"))
         for call in calls
     ]
 
@@ -57,9 +55,8 @@ def _text(call: ast.Call, side: str) -> str:
         return ast.literal_eval(word.value)
     except ValueError as problem:
         name = ast.unparse(call.args[0])
-        raise ExtensionError(
-            f"reveal({name}): write {side}= as a text, not a variable."
-        ) from problem
+        said = f"reveal({name}): write {side}= as a text, not a variable."
+        raise ExtensionError(said) from problem
 
 
 def field(question: Question, measured: str, hint: str) -> str:
@@ -86,9 +83,7 @@ def _part(cell: nodes.Element, kind: str) -> str:
 
 
 def _ask(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    begun: dict[
-        str, tuple[nodes.Element, str]
-    ] = {}  # variable: the cell that sets it, and its hint
+    begun: dict[str, tuple[nodes.Element, str]] = {}  # by variable: where it is set, and the hint
     for cell in list(doctree.findall(nodes.container)):
         if cell.get("nb_element") != "cell_code":
             continue
@@ -106,7 +101,7 @@ def _ask(app: Sphinx, doctree: nodes.document, page: str) -> None:
         if WATCHED.search(text):
             shorter = WATCHED.sub(lambda found: found[0].removesuffix(found[2]), text)
             text.parent.replace(text, nodes.Text(shorter))
-    for block in doctree.findall(nodes.literal_block):
+    for block in doctree.findall(nodes.literal_block):  # Sphinx colours it if both texts agree
         block.rawsource = WATCHED.sub(lambda f: f[0].removesuffix(f[2]), block.rawsource)
 
 

@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 from gpt2_tutorial import assets
-from gpt2_tutorial.text import load_shakespeare
+from gpt2_tutorial.text import load_shakespeare, split
 
 __all__ = ["PLAY", "copied", "figure", "setup", "with_toys"]
 
@@ -56,8 +56,7 @@ def copied(static: Path) -> None:
     home = static / "play"
     shutil.copytree(PLAY, home, ignore=NOT_LOADED, dirs_exist_ok=True)
     (home / "model").mkdir(exist_ok=True)
-    text = load_shakespeare()
-    seen = text[: int(0.9 * len(text))]  # what the count table of chapter 01 counted
+    seen, _ = split(load_shakespeare())  # what the count table of chapter 01 counted
     (home / "shakespeare.txt").write_text(seen, encoding="utf-8")
     for name in ("config.json", "characters.json", "model.safetensors"):
         shutil.copy(MODEL / name, home / "model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,10 @@ def _ask(app: Sphinx, doctree: nodes.document) -> None:
 
 def _tell(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     context["part"], context["place"] = app.config.chapter_places.get(page, ("", ""))
-    pages = list(app.env.found_docs)
-    following = context.get("next")
-    target = following and following["link"].rsplit("/", 1)[-1].removesuffix(".html")
-    named = [name for name in pages if name.rsplit("/", 1)[-1] == target]
-    context["next_question"] = app.env.metadata[named[0]].get("question", "") if named else ""
+    link = (context.get("next") or {}).get("link", "")  # from this page's folder
+    following = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
+    about = app.env.metadata.get(following.removesuffix(".html"), {})
+    context["next_question"] = about.get("question", "") if link else ""
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -11,7 +11,7 @@ function told({ measured, low, high }, guess) {
 
 // A number as people write it: a comma for the point, a true minus, a percent sign behind it.
 function read(text) {
-  const plain = text.trim().replace(/[−–]/, "-").replace(/\s*(%|nats?)$/, "");
+  const plain = text.trim().replace(/[−–]/g, "-").replace(/\s*(%|nats?)$/, "");
   const pointed = /^[-+]?\d{1,3}(,\d{3})+(\.\d*)?$/.test(plain) ? plain.replaceAll(",", "") : plain.replace(",", ".");
   return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(pointed) ? Number(pointed) : NaN;
 }
@@ -42,7 +42,7 @@ every("form.guess", (form) => {
 
 // Whoever follows a link to a veiled place has seen enough to be let in.
 function letIn() {
-  const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const place = document.querySelector(":target");
   if (!place) return;
   every("form.guess:not([data-done])", (form) => {
     if (form.compareDocumentPosition(place) & Node.DOCUMENT_POSITION_FOLLOWING

@@ -12,6 +12,7 @@ async function open(figure) {
     figure.dataset.ready = "";
   } catch (problem) { // without it the still and its words stay, and they are complete
     figure.dataset.failed = "";
+    still.inert = false; // it can be read; its controls are hidden
     console.error(problem);
   }
 }

@@ -4,7 +4,7 @@ import { GPT, logitsAfter, softmax } from "./gpt.js";
 import { bets } from "./sampling.js";
 import { readWeights } from "./weights.js";
 
-const ORDER = 4, ALPHA = 0.05; // the best count table of chapter 01, with the α that it chose
+const ORDER = 4, ALPHA = 0.03; // the best count table of chapter 01, with the α that it chose
 
 /** @param {string} name */
 async function fetched(name) {

@@ -53,13 +53,13 @@ def test_what_follows_is_veiled_until_a_guess_is_in(guesser):
     assert form.evaluate(HIDDEN) > 0
     form.locator("input").fill("0.5")
     form.locator("input").press("Enter")
-    assert form.evaluate(HIDDEN) == 0 or guesser.locator("form.guess:not([data-done])").count()
+    assert form.evaluate("form => form.nextElementSibling.checkVisibility()")
     assert guesser.locator("form.guess").nth(0).get_attribute("data-done") is not None
     guesser.reload()
     assert "You guessed 0.5" in form.locator("[role=status]").inner_text()  # remembered
 
 
-@pytest.mark.parametrize("typed", ["1", "0.874", "0,2", "−3", "87 %", "1e-3", "1,000"])
+@pytest.mark.parametrize("typed", ["1", "0.874", "0,2", "−3", "87 %", "1e-3", "−1e−3", "1,000"])
 def test_the_page_says_what_the_notebook_says(guesser, capsys, typed):
     """The same sentence as `reveal` prints, with the reader's number as it was typed."""
     form = guesser.locator("form.guess").first

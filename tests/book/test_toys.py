@@ -90,7 +90,7 @@ def test_a_toy_by_eye_by_keyboard_and_with_hostile_text(page, alone, axe, name):
     keeps_text_text(page, stage)
     assert axe(page) == []
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    page.wait_for_selector(":root[data-theme=dark]")
     assert axe(page, "color-contrast") == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
