@@ -175,6 +175,10 @@ READINGS = [
 ]  # fmt: skip
 
 
+# They were read before chapter 16 became two: an exercise's number then, and now.
+NOW = {"16.5": "17.1", "16.6": "17.2", "16.7": "16.5", "16.8": "16.6"}
+
+
 def answer_of(id, given):
     """A value as it is, a function from its text, or the solution with texts replaced."""
     load(id[:2])
@@ -190,6 +194,7 @@ def answer_of(id, given):
 
 @pytest.mark.parametrize(("id", "given", "wanted"), READINGS)
 def test_what_a_reader_tried_gets_its_own_sentence(id, given, wanted):
+    id = NOW.get(id, id)
     result = run(id, answer_of(id, given))
     assert (result.mutant or result.kind) == wanted, result.message
 
@@ -215,9 +220,10 @@ def test_what_is_no_pair_of_modules_is_called_by_its_kind():
 
 @pytest.mark.parametrize("word", ["no maks", "The run without a mask", "7"])
 def test_a_cause_that_is_not_on_the_list_is_told_so(word):
-    right = load("16") and EXERCISES["16.8"].solution
+    id = NOW["16.8"]
+    right = load(id[:2]) and EXERCISES[id].solution
     place = next(iter(right))
-    message = run("16.8", right | {place: word}).message
+    message = run(id, right | {place: word}).message
     assert f"'{word}', at '{place}', is no name of the list" in message
     swapped = right | {place: right["B"]}
-    assert f"Look again at '{place}'" in run("16.8", swapped).message
+    assert f"Look again at '{place}'" in run(id, swapped).message

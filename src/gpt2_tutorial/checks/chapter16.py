@@ -188,19 +188,7 @@ def train_my_share(model, wrap, batches):
 
 
 value_exercise(
-    "16.5", __name__, subgoal="launch", stub='answer = None  # for example "ABCDEFGH"',
-    solution='answer = "CHBEDGFA"',
-)  # fmt: skip
-
-
-value_exercise(
-    "16.6", __name__, subgoal="hush", stub="answer = None  # for example [2, 16]",
-    solution="answer = [1, 4]",
-)  # fmt: skip
-
-
-value_exercise(
-    "16.7", __name__, subgoal="share out", stub="answer = None  # for example 1024",
+    "16.5", __name__, subgoal="share out", stub="answer = None  # for example 1024",
     solution="answer = 65536",
 )  # fmt: skip
 
@@ -236,7 +224,7 @@ def swapped(one, other):
 
 
 value_exercise(
-    "16.8",
+    "16.6",
     __name__,
     subgoal="compare",
     stub='answer = dict.fromkeys("ABCDEFGHIJKLMNOP")  # for example answer["A"] = "no_mask"',
