@@ -2,7 +2,7 @@
 
     torchrun --standalone --nproc_per_node=2 launch/train_gpt2.py --preset cpu
 
-The same command goes on where a run was stopped. The program itself is chapter 16's:
+The same command goes on where a run was stopped. The program itself is chapter 17's:
 src/gpt2_tutorial/launch/train_gpt2.py.
 """
 

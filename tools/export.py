@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "16_ddp.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "17_script.ipynb"
 SCRIPT = ROOT / "src" / "gpt2_tutorial" / "launch" / "train_gpt2.py"
 
 

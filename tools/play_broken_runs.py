@@ -1,6 +1,6 @@
 """Write book/play/data/broken-runs.json for its toy: `python tools/play_broken_runs.py [--check]`.
 
-Curves, causes and sentences are those of the log and of exercise 16.8; the rows and letters are
+Curves, causes and sentences are those of the log and of exercise 16.6; the rows and letters are
 printed as chapter 16 prints them.
 """
 

@@ -16,7 +16,8 @@
     13  (generate_input), sampling, cache, generate, int8, (evaluate_input), evaluate
     14  step
     15  (shard_format), (shard_folder), (shard_writer), shards, (state_files), checkpoint
-    16  distributed, config, run, train
+    16  distributed
+    17  config, run, train
 
 In brackets stand back rooms, which no chapter need show. Around the book:
 assets, exam_files, scoreboard, ladder, probes, ledger, figures, checks, grader,

@@ -1,4 +1,4 @@
-"""The settings of a run, and one preset for each machine (chapter 16)."""
+"""The settings of a run, and one preset for each machine (chapter 17)."""
 
 import math
 from dataclasses import asdict, dataclass, field, fields

@@ -1,4 +1,4 @@
-"""One run: the model and all that changes while it is trained (chapter 16)."""
+"""One run: the model and all that changes while it is trained (chapter 17)."""
 
 import math
 from collections.abc import Callable, Iterator

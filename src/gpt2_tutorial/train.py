@@ -1,4 +1,4 @@
-"""Training that is one run: on one GPU or many, killed or not (chapter 16)."""
+"""Training that is one run: on one GPU or many, killed or not (chapter 17)."""
 
 import time
 from collections.abc import Callable

@@ -78,6 +78,7 @@ EXAMPLES = {
     "schedule": lambda f: f([0.5, 1.0, 0.5, 0.1, 0.1], warmup_steps=2),
     "score_spread": lambda f: f({1: 1.0, 4: 2.0, 64: 8.0}),
     "score_tiles": lambda f: f(4, row=2, column=1),
+    "script_calls": lambda f: f(),
     "scoreboard": lambda f: f(ROWS, new="01", beat=1.75),
     "self_and_cross": lambda f: f(),
     "shape_flow": lambda f: f([("(B, 8)", "ids"), ("(B, 65)", "bets")]),

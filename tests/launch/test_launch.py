@@ -3,6 +3,7 @@
 import argparse
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 import export  # noqa: E402
+from drift import plan  # noqa: E402
 from gpt2_tutorial import checkpoint, files, state_files  # noqa: E402
 from gpt2_tutorial.commands import cli  # noqa: E402
+from gpt2_tutorial.figures.chapter17 import CALLS  # noqa: E402
 from gpt2_tutorial.launch import train_gpt2  # noqa: E402
 from gpt2_tutorial.run import Run  # noqa: E402
 
@@ -64,6 +67,54 @@ def test_in_a_notebook_the_cells_do_nothing():
     kernel["add_arguments"](parser := argparse.ArgumentParser(allow_abbrev=False))
     config = kernel["configured"](parser.parse_args(["--max-steps", "700"]), 65)
     assert config.max_steps == 700 and config.vocab_size == 65
+
+
+def functions() -> dict[str, ast.AST]:
+    """All functions of the script, of `train` and of `run` by name, methods among them."""
+    package = ROOT / "src" / "gpt2_tutorial"
+    files = [export.SCRIPT, package / "train.py", package / "run.py"]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_map_of_calls_is_true():
+    known, path = functions(), []
+    for depth, name, _, _ in CALLS:
+        path[depth:] = [name]
+        if depth:
+            nodes = list(ast.walk(known[path[depth - 1]]))
+            used = {node.id for node in nodes if isinstance(node, ast.Name)}
+            used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+            assert name in used, f"{path[depth - 1]} does not use {name}"
+
+
+def test_the_map_of_calls_says_where_each_stands():
+    for _, name, _, place in CALLS:
+        modules = plan.CHAPTERS[place][1] if place.isdigit() else (f"{place}/*",)
+        modules += ("launch/train_gpt2",) if place == "17" else ()
+        files = [f for m in modules for f in (ROOT / "src" / "gpt2_tutorial").glob(f"{m}.py")]
+        nodes = [node for f in files for node in ast.walk(ast.parse(f.read_text("utf-8")))]
+        assert name in {getattr(node, "name", "") for node in nodes}, f"{name} is not of {place}"
+
+
+def test_the_chapter_has_a_row_for_every_helper_that_the_script_imports():
+    """Each name, and the file that it comes from: whoever reads the script finds both there."""
+    tree, imported = ast.parse(export.exported()), set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("gpt2_tutorial"):
+            _, *path = node.module.split(".")
+            for alias in node.names:  # `ending` is a module, and used as one
+                file = [*path, alias.name] if path == ["runs"] else path
+                imported.add((alias.name, "/".join(file) + ".py"))
+    cells = json.loads(export.NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    [table] = [text for cell in cells if "| name |" in (text := "".join(cell["source"]))]
+    told = set()
+    for row in table.splitlines():
+        names, _, file = ([*row.split("|")[1:-1], "", ""])[:3]
+        if file := re.search(r"`([\w/]+\.py)`", file):
+            told |= {(name, file[1]) for name in re.findall(r"`(\w+)`", names)}
+    assert told == imported
 
 
 def test_what_is_asked_of_one_rank_and_of_all_can_be_counted():

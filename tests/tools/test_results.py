@@ -500,9 +500,9 @@ def test_chapter_14_prints_the_rungs_of_a_log_and_else_nothing(other, capsys):
     assert re.fullmatch("64 sequences at a time +out of memory", last)
 
 
-def test_chapter_16_bills_and_draws_what_a_log_has_and_else_nothing(other, capsys):
+def test_chapter_17_bills_and_draws_what_a_log_has_and_else_nothing(other, capsys):
     names = {"TrainConfig": TrainConfig, "flops_per_token": flops_per_token}
-    source = cell_of("16", "def bill(") + "\n" + cell_of("16", "figures.first_losses(seen)")
+    source = cell_of("17", "def bill(") + "\n" + cell_of("17", "figures.first_losses(seen)")
     assert run(source, figures=figures, **names) is None
     estimates = capsys.readouterr().out
     assert estimates.count("(estimated)") == estimates.count("\n") == 3

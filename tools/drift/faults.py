@@ -196,7 +196,7 @@ SAME_CODE = {
 }
 READING_ORDER = {
     "in_notebooks": [
-        Fault("later module", insert("code", "from gpt2_tutorial.train import fit"), "chapter 16"),
+        Fault("later module", insert("code", "from gpt2_tutorial.train import fit"), "chapter 17"),
         Fault("not on Colab", insert("code", "import scipy.linalg"), "scipy is not installed"),
         Fault(
             "not shown yet",

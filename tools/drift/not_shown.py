@@ -25,15 +25,4 @@ NOT_SHOWN: dict[str, dict[str, str]] = {
     "distributed": {
         "_from_environment": "reads three variables, and refuses half of them",
     },
-    "config": {
-        "_refuse_nonsense": "refuses settings that make no sense",
-        "_uneven": "the sentence about a batch that cannot be cut",
-    },
-    "run": {
-        "Loader": "what a loader must have, which chapter 15 shows on its own",
-        "to_device": "one call of `to`, without waiting on a GPU",
-    },
-    "train": {
-        "fast_kernels": "insists on flash attention on a GPU, an idea of chapter 09",
-    },
 }

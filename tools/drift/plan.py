@@ -28,7 +28,8 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
         "never_lost",
         ("shard_format", "shard_folder", "shard_writer", "shards", "state_files", "checkpoint"),
     ),
-    "16": ("ddp", ("distributed", "config", "run", "train")),
+    "16": ("ddp", ("distributed",)),
+    "17": ("script", ("config", "run", "train")),
 }
 GROUND = ("files", "assets")  # below all of them
 # Modules that taught ones import and that no chapter need show: why it does without the room.
@@ -89,7 +90,7 @@ LABELS = (
 PARTS_LEFT_OUT: dict[tuple[str, str], str] = {}
 # (chapter, cell id): why this cell is longer than the limit
 LONG_CELLS: dict[tuple[str, str], str] = {
-    ("16", "c16-060"): "all settings of a run with their sources: a reader looks things up in it",
+    ("17", "c17-060"): "all settings of a run with their sources: a reader looks things up in it",
 }
 # (chapter, glossary term): why this earlier chapter may use the word
 EARLY_USE: dict[tuple[str, str], str] = {

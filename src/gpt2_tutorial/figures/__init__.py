@@ -77,12 +77,12 @@ from gpt2_tutorial.figures.chapter15 import moments_of_a_save, shard_bytes, two_
 from gpt2_tutorial.figures.chapter16 import (
     curve_sheet,
     dealt_strip,
-    first_losses,
     overlap,
     rank_map,
     ring_frames,
     two_distances,
 )
+from gpt2_tutorial.figures.chapter17 import first_losses, script_calls
 from gpt2_tutorial.figures.shared import next_bets, scoreboard
 from gpt2_tutorial.figures.style import Picture
 
@@ -148,6 +148,7 @@ __all__ = [
     "score_spread",
     "score_tiles",
     "scoreboard",
+    "script_calls",
     "self_and_cross",
     "shape_flow",
     "shard_bytes",

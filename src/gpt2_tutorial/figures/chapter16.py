@@ -187,33 +187,3 @@ def _curves(ax, run: Mapping, correct: Mapping, limits: tuple[float, float]) -> 
     ax.plot(looks["step"], known(looks["val"]), "o", color=VERMILLION, markersize=2.5)
     ax.set_xlim(-8, max(sure["step"]) + 8)
     ax.set_ylim(*limits)
-
-
-def first_losses(log: Mapping) -> Picture | None:
-    """The first losses of the script on a GPU, and where it was killed; None without them.
-
-    `log` is what benchmarks/gpu_day.py writes about the script.
-    """
-    losses = log.get("losses", [])
-    if len(losses) < 2:
-        return None
-
-    def draw(ax):
-        ax.plot(range(1, len(losses) + 1), losses, color=BLUE, linewidth=1.4)
-        ax.annotate("training loss", (2, losses[1]), (8, 0), textcoords="offset points",
-                    color=BLUE, va="center")  # fmt: skip
-        looks = log.get("val", [])
-        if looks:
-            places = [look["step"] for look in looks], [look["val"] for look in looks]
-            ax.plot(*places, "o", color=VERMILLION, markersize=6)
-            ax.annotate("val", (places[0][-1], places[1][-1]), (0, 8), ha="right",
-                        textcoords="offset points", color=VERMILLION)  # fmt: skip
-        if "killed_at" in log:
-            ax.axvline(log["killed_at"], color=BLACK, linewidth=1, linestyle=(0, (4, 3)))
-            back = f",\nback to step {log['resumed_at']}" if "resumed_at" in log else ""
-            ax.annotate(f"killed in step {log['killed_at']}{back}", (log["killed_at"], max(losses)),
-                        (4, 0), textcoords="offset points", va="top", fontsize=10)  # fmt: skip
-        ax.set_xlabel(f"step on one {log['about']['device']}")
-        ax.set_ylabel("nats per token")
-
-    return Picture(draw, height=3.0)

@@ -1,6 +1,6 @@
 """Train GPT-2: on a laptop, on one GPU, on eight, on several machines.
 
-Exported from notebooks/16_ddp.ipynb by `make export`: change it there.
+Exported from notebooks/17_script.ipynb by `make export`: change it there.
 """
 
 import argparse
