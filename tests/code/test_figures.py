@@ -100,6 +100,7 @@ EXAMPLES = {
     "train_val_strip": lambda f: f(900, 100),
     "training_curve": lambda f: f(HISTORY, {"uniform": 4.17, "a": 1.85, "b": 1.75}),
     "two_distances": lambda f: f({"a": (0.0, 0.0), "b": (0.2, 0.1)}),
+    "two_endings": lambda f: f(finished=11, save_every=4),
     "two_nudges": lambda f: f(lambda x: x**2, at=1, nudge=1),
     "two_runs": lambda f: f({0: 3.0, 1: 2.0}, [{0: 3.0}, {1: 2.0}], {1: 2.5}),
     "two_units": lambda f: f({256: 2.5, 512: 3.6}, {256: 2.5, 512: 1.9}),

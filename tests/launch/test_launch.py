@@ -110,10 +110,9 @@ def test_the_chapter_has_a_row_for_every_helper_that_the_script_imports():
     cells = json.loads(export.NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     [table] = [text for cell in cells if "| name |" in (text := "".join(cell["source"]))]
     told = set()
-    for row in table.splitlines():
-        names, _, file = ([*row.split("|")[1:-1], "", ""])[:3]
-        if file := re.search(r"`([\w/]+\.py)`", file):
-            told |= {(name, file[1]) for name in re.findall(r"`(\w+)`", names)}
+    rows = [row.split("|")[1:-1] for row in table.splitlines() if row.startswith("| `")]
+    for names, _, file in rows:
+        told |= {(name, file.strip(" `")) for name in re.findall(r"`(\w+)`", names)}
     assert told == imported
 
 

@@ -82,7 +82,7 @@ from gpt2_tutorial.figures.chapter16 import (
     ring_frames,
     two_distances,
 )
-from gpt2_tutorial.figures.chapter17 import first_losses, script_calls
+from gpt2_tutorial.figures.chapter17 import first_losses, script_calls, two_endings
 from gpt2_tutorial.figures.shared import next_bets, scoreboard
 from gpt2_tutorial.figures.style import Picture
 
@@ -162,6 +162,7 @@ __all__ = [
     "train_val_strip",
     "training_curve",
     "two_distances",
+    "two_endings",
     "two_nudges",
     "two_runs",
     "two_units",

@@ -7,6 +7,7 @@ from matplotlib.patches import Rectangle
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
+    ORANGE,
     PALE,
     SKY,
     VERMILLION,
@@ -73,6 +74,44 @@ def script_calls(calls: Sequence[tuple[int, str, str, str]] = CALLS) -> Picture:
             ax.text(9.75, -row, chapter, va="center", ha="right", fontsize=9.5, color=BLUE)
 
     return Picture(draw, height=0.235 * len(calls) + 0.1)
+
+
+def two_endings(finished: int, save_every: int, after: int = 4) -> Picture:
+    """Time lines of a run that ends in the step after `finished`: asked to stop, and killed.
+
+    Below them stand the saves; `after` steps are drawn of how each goes on.
+    """
+    saves = list(range(save_every, finished + 1, save_every))
+    lines = {"asked to stop": sorted({*saves, finished}), "killed": saves}
+
+    def step(ax, x, y, number, face, hatch=""):
+        look = {"facecolor": face, "edgecolor": BLACK, "linewidth": 0.9, "hatch": hatch}
+        ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **look))
+        ax.text(x, y, str(number), ha="center", va="center", fontsize=9.5,
+                bbox={"facecolor": face, "edgecolor": "none", "pad": 1.2})  # fmt: skip
+
+    def draw(ax):
+        bare(ax)
+        ax.set_xlim(0.4, finished + after + 3.6)
+        ax.set_ylim(-5.1, 1.5)
+        for y, (title, saved) in zip((0, -3.2), lines.items(), strict=True):
+            ax.text(0.5, y + 1.0, title, va="center", fontweight="bold")
+            for number in range(1, finished + 1):
+                step(ax, number, y, number, PALE)
+            step(ax, finished + 1, y, finished + 1, VERMILLION, "xx")
+            for number in saved:
+                ax.annotate("", (number + 0.5, y - 0.5), (number + 0.5, y - 1.15),
+                            arrowprops={"arrowstyle": "-|>", "color": BLACK})  # fmt: skip
+                ax.text(number + 0.5, y - 1.25, "saved", ha="center", va="top", fontsize=9.5)
+            start = finished + 3
+            ax.text(start - 0.5, y + 1.0, "goes on", va="center", fontsize=10)
+            for i, number in enumerate(range(saved[-1] + 1, saved[-1] + 1 + after)):
+                again = number <= finished
+                step(ax, start + i, y, number, ORANGE if again else PALE, "//" if again else "")
+            if saved[-1] < finished:
+                ax.text(start - 0.5, y - 0.75, "hatched: again", va="top", fontsize=9.5)
+
+    return Picture(draw, height=2.7)
 
 
 def first_losses(log: Mapping) -> Picture | None:
