@@ -52,28 +52,28 @@ FACES = {"17": YELLOW, "runs": PALE, "commands": PALE}  # all others: earlier ch
 
 def script_calls(calls: Sequence[tuple[int, str, str, str]] = CALLS) -> Picture:
     """Who calls whom in the script, as a tree; each name with its purpose and its place."""
-    step, wide = 0.34, 3.1
+    indent, letter, wide = 0.19, 0.0875, 4.5  # inches, and what the margins take
 
     def draw(ax):
         bare(ax)
-        ax.set_xlim(-0.1, 9.8)
+        ax.set_xlim(-0.02, wide)
         ax.set_ylim(-len(calls) + 0.4, 0.6)
         above: list[int] = []  # the row of the last name at each depth
         for row, (depth, name, purpose, place) in enumerate(calls):
-            x = step * depth
+            x, width = indent * depth, letter * len(name) + 0.14
             if depth:
-                left = x - step + 0.12
-                ax.plot([left, left, x], [-above[depth - 1] - 0.38, -row, -row], color=BLACK,
+                left = x - indent + 0.07
+                ax.plot([left, left, x], [-above[depth - 1] - 0.4, -row, -row], color=BLACK,
                         linewidth=0.9, zorder=0)  # fmt: skip
             above[depth:] = [row]
             look = {"facecolor": FACES.get(place, SKY), "edgecolor": BLACK, "linewidth": 0.9}
-            ax.add_patch(Rectangle((x, -row - 0.38), wide, 0.76, **look))
-            ax.text(x + 0.1, -row, name, va="center", fontsize=9.5)
-            ax.text(x + wide + 0.12, -row, purpose, va="center", fontsize=9.5)
-            chapter = f"ch. {place}" if place.isdigit() else f"{place}/"
-            ax.text(9.75, -row, chapter, va="center", ha="right", fontsize=9.5, color=BLUE)
+            ax.add_patch(Rectangle((x, -row - 0.4), width, 0.8, **look))
+            ax.text(x + 0.07, -row, name, va="center", fontsize=9.5, family="DejaVu Sans Mono")
+            where = f"chapter {place}" if place.isdigit() else f"{place}/"
+            more = "" if place == "17" else f" ({where})"
+            ax.text(x + width + 0.07, -row, purpose + more, va="center", fontsize=9.5)
 
-    return Picture(draw, height=0.235 * len(calls) + 0.1)
+    return Picture(draw, height=0.235 * len(calls) + 0.1, width=wide + 0.1)
 
 
 def two_endings(finished: int, save_every: int, after: int = 4) -> Picture:
