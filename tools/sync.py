@@ -1,4 +1,4 @@
-"""Write what must be equal elsewhere: finished code, stubs and solutions, the list of modules.
+"""Write what must be equal elsewhere: finished code, stubs, solutions, times, the list of modules.
 
     python tools/sync.py            writes; says what changed
     python tools/sync.py --check    writes nothing; ends with 1 if something would change
@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 import one_list
+import times
 from drift import not_shown, plan
 from drift.definitions import Definition, definitions
 from drift.exercises import PYTHON_BLOCK, known_exercises
@@ -129,6 +130,10 @@ def sync(root: Path, *, write: bool) -> list[str]:
                 raw["source"] = text.splitlines(keepends=True)
                 said.append(f"{cell.where}: {', '.join(cell.tags)}")
         said += new_cells(root, notebook)
+        first = times.with_time(notebook.cells[0].source, notebook)
+        if first != notebook.cells[0].source:
+            notebook.raw["cells"][0]["source"] = first.splitlines(keepends=True)
+            said.append(f"{notebook.cells[0].where}: how long the chapter takes")
         if write and len(said) > before:
             text = json.dumps(notebook.raw, indent=1, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8")
