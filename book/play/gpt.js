@@ -33,9 +33,8 @@ function add(x, more) {
 
 /**
  * Powers of e that sum to 1, in place.
- * @template {Float32Array | Float64Array} T
- * @param {T} scores
- * @returns {T}
+ * @param {Float64Array} scores
+ * @returns {Float64Array}
  */
 export function softmax(scores) {
   let best = -Infinity, sum = 0;
