@@ -1,0 +1,234 @@
+"""The book as a PDF: a small one in every run, the whole one in `make soak`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pypdf import PageObject, PdfReader
+from pypdf.generic import Destination
+from serving import ROOT, SITE
+
+import one_book
+import pdf
+
+pytestmark = pytest.mark.browser
+
+POINTS_PER_MM = 72 / 25.4
+LEFT, RIGHT = 16 * POINTS_PER_MM, (210 - 16) * POINTS_PER_MM  # the margins of tools/pdf.css
+WIDEST = 0.61  # of a size: the advance of a letter in the fonts of `--mono`, rounded up
+LONG_LINE = "total = " + " + ".join(f"number_{number:03}" for number in range(40))
+TOC = """\
+root: one
+parts:
+  - caption: A · First
+    chapters:
+      - file: deep/two
+"""
+PAGE = """\
+<html><head><style>
+:root {{ --mono: monospace; }}
+pre {{ overflow-x: auto; font-family: var(--mono); }}
+</style></head>
+<body><nav>the menu</nav>
+<main><article class="bd-article">{}</article></main></body></html>
+"""
+ONE = f"""\
+<section id="one"><h1>One “quoted” title<a class="headerlink" href="#one">¶</a></h1>
+<p id="same">See <a href="deep/two.html#same">the same place in two</a>, <a href="#same">here</a>,
+<a href="deep/two.html">all of two</a>, <a href="search.html">the search</a> and
+<a href="https://example.org/">another host</a>.</p>
+<div class="highlight"><pre>{LONG_LINE}</pre></div>
+<details><summary>Solution</summary><p>Forty-two, if you unfold it.</p></details>
+<button>Press me</button></section>
+"""
+MANY = "<p>A line that fills a page.</p>" * 80
+TWO = f"""\
+<section id="two"><h1>Two</h1>
+<section id="same"><h2>The same place</h2>
+<img src="../dot.svg" loading="lazy" alt="a dot"><p><a href="../one.html#same">back</a></p>
+</section>
+<section id="far"><h2>Far below</h2>{MANY}<p>The end of <a href="#far">this</a>.</p></section>
+</section>
+"""
+
+
+@dataclass
+class Printed:
+    reader: PdfReader
+    numbers: dict[str, int]
+    chapters: list[one_book.Chapter]
+
+
+def sums(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def small_site(home: Path) -> Path:
+    site = home / "site"
+    (site / "deep").mkdir(parents=True)
+    (site / "one.html").write_text(PAGE.format(ONE), encoding="utf-8")
+    (site / "deep" / "two.html").write_text(PAGE.format(TWO), encoding="utf-8")
+    dot = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="20"><circle r="9"/></svg>'
+    (site / "dot.svg").write_text(dot, encoding="utf-8")
+    (home / "_toc.yml").write_text(TOC, encoding="utf-8")
+    return site
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Printed:
+    home = tmp_path_factory.mktemp("small book")
+    site = small_site(home)
+    before = sums(site)
+    numbers = pdf.print_book(site, home / "_toc.yml", home / "out" / "book.pdf")
+    assert sums(site) == before  # nothing of the site is changed
+    return Printed(
+        PdfReader(home / "out" / "book.pdf"), numbers, one_book.read(site, home / "_toc.yml")
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(site: Path, tmp_path_factory) -> Printed:
+    home = tmp_path_factory.mktemp("whole")
+    numbers = pdf.print_book(SITE, ROOT / "_toc.yml", home / "book.pdf")
+    return Printed(PdfReader(home / "book.pdf"), numbers, one_book.read(SITE, ROOT / "_toc.yml"))
+
+
+@pytest.fixture(params=["small", pytest.param("whole", marks=pytest.mark.soak)])
+def book(request) -> Printed:
+    return request.getfixturevalue(request.param)
+
+
+def links(reader: PdfReader) -> tuple[list[str], list[object]]:
+    """The addresses and the places that a PDF's links lead to."""
+    addresses, places = [], []
+    for page in reader.pages:
+        for mark in page.get("/Annots") or []:
+            mark = mark.get_object()
+            action = mark.get("/A", {})
+            if "/URI" in action:
+                addresses.append(str(action["/URI"]))
+            else:
+                places.append(mark.get("/Dest", action.get("/D")))
+    return addresses, places
+
+
+def test_every_link_inside_lands_in_the_book(book):
+    addresses, places = links(book.reader)
+    known = {name.lstrip("/") for name in book.reader.named_destinations}
+    lost = {str(place).lstrip("/") for place in places if isinstance(place, str)} - known
+    assert lost == set()
+    assert len(places) >= 2 * len(book.chapters)
+    assert [url for url in addresses if not re.match(r"https?://", url)] == []
+
+
+def test_links_of_the_pages_are_links_of_the_book(small):
+    addresses, places = links(small.reader)
+    assert sorted(addresses) == [
+        "https://example.org/",
+        one_book.PUBLIC,
+        f"{one_book.PUBLIC}search.html",
+    ]
+    # two from the contents, three from the first page, two from the second
+    assert len(places) == 7
+    first, second = (each.places["same"] for each in small.chapters)
+    assert first == "same" and second == "page-two--same"
+    named = {name.lstrip("/"): where for name, where in small.reader.named_destinations.items()}
+    assert page_of(small.reader, named[first]) < page_of(small.reader, named[second])
+
+
+def page_of(reader: PdfReader, place: Destination) -> int:
+    return reader.get_destination_page_number(place)
+
+
+def test_every_page_but_the_cover_has_its_number(book):
+    for number, page in enumerate(book.reader.pages, 1):
+        words = page.extract_text().split()
+        assert (str(number) in (words[0], words[-1])) == (number > 1), number
+
+
+def test_the_contents_name_the_pages_on_which_chapters_begin(book):
+    begins = min(book.numbers.values())
+    listed = " ".join(page.extract_text() for page in book.reader.pages[: begins - 1])
+    for each in book.chapters:
+        number = book.numbers[each.anchor]
+        assert one_line(each.title) + str(number) in one_line(listed)
+        assert one_line(each.title) in one_line(book.reader.pages[number - 1].extract_text())
+
+
+def one_line(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+def entries(outline: list, depth: int = 0) -> list[tuple[int, str]]:
+    found = []
+    for entry in outline:
+        if isinstance(entry, list):
+            found += entries(entry, depth + 1)
+        else:
+            found.append((depth, " ".join(str(entry.title).split())))
+    return found
+
+
+def test_the_outline_has_parts_chapters_and_sections(small):
+    assert entries(small.reader.outline) == [
+        (0, "Contents"),
+        (1, "One “quoted” title"),
+        (0, "A · First"),
+        (1, "Two"),
+        (2, "The same place"),
+        (2, "Far below"),
+    ]
+
+
+def test_the_outline_of_the_whole_book_has_every_chapter(book):
+    assert {each.title for each in book.chapters} <= {
+        title for _, title in entries(book.reader.outline)
+    }
+
+
+def edges(page: PageObject) -> list[tuple[float, str]]:
+    """How far right each piece of code reaches, in points, and how it begins."""
+    found = []
+
+    def look(text: str, base: list[float], here: list[float], font: dict, size: float) -> None:
+        name = str((font or {}).get("/BaseFont", ""))
+        if "Mono" in name and (text := text.strip("\n")):
+            across, scale = here[4] * base[0] + base[4], abs(here[0] * base[0]) * size
+            longest = max(text.split("\n"), key=len)
+            found.append((across + len(longest.rstrip()) * WIDEST * scale, text[:40]))
+
+    page.extract_text(visitor_text=look)
+    return found
+
+
+def test_no_line_of_code_is_wider_than_the_page(book):
+    reached = [edge for page in book.reader.pages for edge in edges(page)]
+    assert reached and [said for edge, said in reached if edge > RIGHT + 1] == []
+
+
+def test_a_line_that_is_too_long_goes_on_below(small):
+    said = one_line("".join(page.extract_text() for page in small.reader.pages))
+    assert one_line(LONG_LINE) in said
+
+
+def test_folds_are_open_and_what_only_a_site_needs_is_gone(small):
+    said = "".join(page.extract_text() for page in small.reader.pages)
+    assert "Forty-two, if you unfold it." in said
+    assert not any(word in said for word in ("Press me", "¶", "the menu"))
+
+
+def test_nothing_is_so_wide_that_the_browser_shrinks_the_page(small):
+    sizes = set()
+
+    def look(text: str, base: list[float], here: list[float], font: dict, size: float) -> None:
+        if "A line that fills a page" in text:
+            sizes.add(round(abs(here[0] * base[0]) * size, 1))
+
+    for page in small.reader.pages:
+        page.extract_text(visitor_text=look)
+    assert sizes == {10.5}  # 14 px of tools/pdf.css, at 0.75 points a pixel
