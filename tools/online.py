@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import first_cell
+import needed
+from drift.reading import notebooks
 from gpt2_tutorial import assets
 from gpt2_tutorial.files import write_whole
 
@@ -109,8 +111,11 @@ def install_as_colab() -> dict:
         check = [sys.executable, "-c", "import gpt2_tutorial as g; print(g.__file__)"]
         variables = os.environ | {"PYTHONPATH": folder}
         ran = subprocess.run(check, capture_output=True, text=True, env=variables, cwd=folder)
-        works = ran.stdout.startswith(folder)
-        return {"works": works, "seconds": seconds, "said": "" if works else ran.stderr[-300:]}
+        if not ran.stdout.startswith(folder):
+            return {"works": False, "seconds": seconds, "said": ran.stderr[-300:]}
+        missing = needed.lacking(Path(folder), needed.imported(notebooks(ROOT)))
+        said = f"it has no {', '.join(missing)}: release anew" if missing else ""
+        return {"works": not missing, "seconds": seconds, "said": said}
 
 
 def faults(found: dict) -> list[str]:

@@ -79,7 +79,7 @@ def test_what_a_workflow_fetches_by_name_has_the_version_that_is_pinned():
     fetched = re.findall(r"pipx run --spec (\S+==\S+)", texts)
     pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
     assert fetched and set(fetched) <= set(pins)
-    assert "npx " not in texts  # npm install takes what Dependabot sees
+    assert "npx " not in texts  # npm ci takes what Dependabot sees
 
 
 def test_the_public_test_is_the_one_that_everybody_runs():
