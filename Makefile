@@ -23,6 +23,7 @@ serve: ## read the built book on http://localhost:8000/
 	@test -e _build/html/index.html || { echo "The book is not built yet: run make book first"; exit 1; }
 	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 pdf: setup browser ; $(PY) tools/pdf.py ## print the built book as one PDF
+epub: setup ; $(PY) tools/epub.py ## write the built book as one EPUB
 sync: setup ; $(PY) tools/sync.py ## write the package's code, stubs and solutions into the notebooks
 measure: ; cp _build/measured/*.json results/measured/ ## accept what the last build measured
 results: setup ; $(PY) tools/results.py ## write into pages and notebooks what the logs say

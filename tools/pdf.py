@@ -24,6 +24,7 @@ SITE = ROOT / "_build" / "html"
 BOOK = ROOT / "_build" / "pdf" / "gpt2-from-scratch.pdf"
 STYLE = Path(__file__).with_suffix(".css")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+PAPER = {"width": 672, "height": 930}  # pixels: A4 without the margins of pdf.css
 MINUTES = 10  # for a whole book on a slow machine
 FRAME = """\
 <!DOCTYPE html>
@@ -94,6 +95,17 @@ def page_numbers(book: Path, chapters: list[Chapter]) -> dict[str, int]:
     }
 
 
+# A table or a formula that is wider than the paper is drawn smaller; nothing else can be that wide.
+FIT = """() => {
+  for (const wide of document.querySelectorAll(".chapter :is(table, div.math > math)")) {
+    const room = wide.parentElement.getBoundingClientRect().width;
+    const takes = wide.getBoundingClientRect().width;
+    if (takes > room) wide.style.zoom = room / takes;
+  }
+}"""
+STICKS_OUT = """() => [...document.querySelectorAll(".chapter *")]
+  .filter(thing => thing.getBoundingClientRect().right > document.body.clientWidth + 1)
+  .map(thing => thing.outerHTML.slice(0, 200))"""
 FILL_IN = """numbers => {
   for (const place of document.querySelectorAll("[data-page]"))
     place.textContent = numbers[place.dataset.page];
@@ -123,9 +135,13 @@ def print_book(site: Path, toc: Path, book: Path) -> dict[str, int]:
     whole.write_text(document(site, chapters), encoding="utf-8")
     with sync_playwright() as playwright:
         chrome = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        page = chrome.new_page()
+        page = chrome.new_page(viewport=PAPER)
         page.set_default_timeout(MINUTES * 60_000)
+        page.emulate_media(media="print", color_scheme="light")
         page.goto(whole.as_uri())
+        page.evaluate(FIT)
+        if too_wide := page.evaluate(STICKS_OUT):
+            raise ValueError(f"{len(too_wide)} things are wider than the paper: {too_wide[0]}")
         numbers = printed(page, chapters, book)
         chrome.close()
     return numbers

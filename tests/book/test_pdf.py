@@ -11,6 +11,7 @@ import pytest
 from pypdf import PageObject, PdfReader
 from pypdf.generic import Destination
 from serving import ROOT, SITE
+from two_pages import LONG_LINE, small_site
 
 import one_book
 import pdf
@@ -20,40 +21,6 @@ pytestmark = pytest.mark.browser
 POINTS_PER_MM = 72 / 25.4
 LEFT, RIGHT = 16 * POINTS_PER_MM, (210 - 16) * POINTS_PER_MM  # the margins of tools/pdf.css
 WIDEST = 0.61  # of a size: the advance of a letter in the fonts of `--mono`, rounded up
-LONG_LINE = "total = " + " + ".join(f"number_{number:03}" for number in range(40))
-TOC = """\
-root: one
-parts:
-  - caption: A · First
-    chapters:
-      - file: deep/two
-"""
-PAGE = """\
-<html><head><style>
-:root {{ --mono: monospace; }}
-pre {{ overflow-x: auto; font-family: var(--mono); }}
-</style></head>
-<body><nav>the menu</nav>
-<main><article class="bd-article">{}</article></main></body></html>
-"""
-ONE = f"""\
-<section id="one"><h1>One “quoted” title<a class="headerlink" href="#one">¶</a></h1>
-<p id="same">See <a href="deep/two.html#same">the same place in two</a>, <a href="#same">here</a>,
-<a href="deep/two.html">all of two</a>, <a href="search.html">the search</a> and
-<a href="https://example.org/">another host</a>.</p>
-<div class="highlight"><pre>{LONG_LINE}</pre></div>
-<details><summary>Solution</summary><p>Forty-two, if you unfold it.</p></details>
-<button>Press me</button></section>
-"""
-MANY = "<p>A line that fills a page.</p>" * 80
-TWO = f"""\
-<section id="two"><h1>Two</h1>
-<section id="same"><h2>The same place</h2>
-<img src="../dot.svg" loading="lazy" alt="a dot"><p><a href="../one.html#same">back</a></p>
-</section>
-<section id="far"><h2>Far below</h2>{MANY}<p>The end of <a href="#far">this</a>.</p></section>
-</section>
-"""
 
 
 @dataclass
@@ -66,17 +33,6 @@ class Printed:
 def sums(folder: Path) -> dict[str, str]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def small_site(home: Path) -> Path:
-    site = home / "site"
-    (site / "deep").mkdir(parents=True)
-    (site / "one.html").write_text(PAGE.format(ONE), encoding="utf-8")
-    (site / "deep" / "two.html").write_text(PAGE.format(TWO), encoding="utf-8")
-    dot = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="20"><circle r="9"/></svg>'
-    (site / "dot.svg").write_text(dot, encoding="utf-8")
-    (home / "_toc.yml").write_text(TOC, encoding="utf-8")
-    return site
 
 
 @pytest.fixture(scope="module")
