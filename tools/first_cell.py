@@ -42,7 +42,7 @@ def source(root: Path) -> str:
     """Write the cell."""
     version = released(root)
     return CELL.format(
-        what=f"release {version} of the book" if version else "the book's code",
+        what=f"the book, {version}," if version else "the book's code",
         newest=f"\n# For the newest code, put {NEWEST} for its name." if version else "",
         packages=" ".join(packages(root)),
         book=book(root),

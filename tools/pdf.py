@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
 BOOK = ROOT / "_build" / "pdf" / "gpt2-from-scratch.pdf"
 STYLE = Path(__file__).with_suffix(".css")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 PAPER = {"width": 672, "height": 930}  # pixels: A4 without the margins of pdf.css
 MINUTES = 10  # for a whole book on a slow machine
 FRAME = """\
@@ -104,7 +104,7 @@ FIT = """() => {
   }
 }"""
 STICKS_OUT = """() => [...document.querySelectorAll(".chapter *")]
-  .filter(thing => thing.getBoundingClientRect().right > document.body.clientWidth + 1)
+  .filter(thing => thing.getBoundingClientRect().right > innerWidth + 1)
   .map(thing => thing.outerHTML.slice(0, 200))"""
 FILL_IN = """numbers => {
   for (const place of document.querySelectorAll("[data-page]"))

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import tempfile
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,7 +84,7 @@ def changelog(folder: Path, *headings: str) -> Path:
         (["0.1.0 (not released yet)"], f"git+{REPOSITORY}", "fetches the book's code and"),
         (["0.1.0 (2026-12-24)"], "gpt2-tutorial==0.1.0", f"the newest code, put git+{REPOSITORY}"),
         (["0.3.0 (not released yet)", "0.2.1 (2027-05-01)", "0.2.0 (2027-04-30)"],
-         "gpt2-tutorial==0.2.1", "fetches release 0.2.1 of the book and"),
+         "gpt2-tutorial==0.2.1", "fetches the book, 0.2.1, and"),
     ],
     ids=["never", "once", "twice, and more to come"],
 )  # fmt: skip
@@ -112,6 +113,9 @@ def test_what_a_reader_runs_first_runs_on_this_system(book):
     names = {"get_ipython": lambda: None}  # so a magic that is called would fail
     for source in opening(book):
         exec(TransformerManager().transform_cell(source), names)
+    for value in names.values():
+        if isinstance(value, tempfile.TemporaryDirectory):  # its kernel's end would remove it
+            value.cleanup()
     assert len(opening(book)) >= 2 and "figures" in names
 
 
