@@ -7,6 +7,7 @@ played with has its caption and its words: a reader's program runs no scripts of
 """
 
 import html
+import re
 import sys
 import time
 import uuid
@@ -84,6 +85,22 @@ def as_xml(body: Tag) -> str:
     return body.decode(formatter="minimal")
 
 
+def with_names_once(drawing: bytes) -> bytes:
+    """Take away a name that another piece of the drawing has: Matplotlib names by content.
+
+    >>> with_names_once(b'<g id="a"/><g id="a"/><g id="b"/>')
+    b'<g id="a"/><g/><g id="b"/>'
+    """
+    seen: set[bytes] = set()
+
+    def first(found: re.Match[bytes]) -> bytes:
+        again = found[1] in seen
+        seen.add(found[1])
+        return b"" if again else found[0]
+
+    return re.sub(rb' id="([^"]*)"', first, drawing)
+
+
 def navigation(chapters: list[Chapter]) -> str:
     """List parts and chapters as the reader's program shows them."""
     lines = []
@@ -109,7 +126,9 @@ def files(site: Path, chapters: list[Chapter], modified: str) -> dict[str, bytes
     made: dict[str, bytes] = {}
     for picture, path in one_book.pictures(chapters):
         name = "pictures/" + path.rsplit("/", 1)[-1]
-        made[name], picture["src"] = (site / path).read_bytes(), name
+        content = (site / path).read_bytes()
+        made[name] = with_names_once(content) if name.endswith(".svg") else content
+        picture["src"] = name
     made["style.css"] = STYLE.read_bytes()
     items = [
         f'<item id="f{number}" href="{name}" media-type="{KINDS[Path(name).suffix]}"/>'

@@ -70,6 +70,9 @@ def chapter(site: Path, page: str, part: str) -> Chapter:
         thing.decompose()
     for comment in body.find_all(string=lambda text: isinstance(text, Comment)):
         comment.extract()
+    for fold in body.select("details.hide"):  # code that a click shows on the site
+        fold.summary.decompose()
+        fold.unwrap()
     for fold in body.find_all("details"):
         fold["open"] = ""
     for picture in body.find_all("img"):

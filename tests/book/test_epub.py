@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import posixpath
 import xml.etree.ElementTree as ET
 import zipfile
@@ -12,6 +13,7 @@ from serving import ROOT, SITE
 from two_pages import small_site
 
 import epub
+import one_book
 
 OPF = "{http://www.idpf.org/2007/opf}"
 
@@ -65,7 +67,8 @@ def test_every_link_and_picture_leads_into_the_book_or_to_the_web(book):
 
 
 def test_no_place_has_the_name_of_another(book):
-    for name, tree in pages(book).items():
+    drawings = [name for name in book.namelist() if name.endswith(".svg")]
+    for name, tree in (pages(book) | {n: ET.fromstring(book.read(n)) for n in drawings}).items():
         ids = [tag.get("id") for tag in tree.iter() if tag.get("id")]
         assert sorted(ids) == sorted(set(ids)), name
 
@@ -82,10 +85,15 @@ def test_the_list_of_files_is_complete_and_the_order_is_the_books(book):
     assert order == ["contents.xhtml", *links[1:]] and links[0] == "style.css"
 
 
+def test_the_examples_in_the_docstrings():
+    assert [doctest.testmod(each).failed for each in (epub, one_book)] == [0, 0]
+
+
 def test_a_page_keeps_its_text_folds_formulas_and_drawings(small):
     one, two = (small.read(f"book/page-{name}.xhtml").decode() for name in ("one", "two"))
     assert "Forty-two, if you unfold it." in one and '<details open="">' in one
-    assert not any(word in one for word in ("Press me", "¶", "the menu"))
+    assert "hidden = 1" in one
+    assert not any(word in one for word in ("Press me", "¶", "the menu", "Show code"))
     assert 'viewBox="0 0 9 9"' in two and 'xmlns="http://www.w3.org/2000/svg"' in two
     assert 'src="pictures/dot.svg"' in two
     text = small.read("book/package.opf").decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import hashlib
 import re
 import unicodedata
@@ -182,7 +183,12 @@ def test_a_line_that_is_too_long_goes_on_below(small):
 def test_folds_are_open_and_what_only_a_site_needs_is_gone(small):
     said = "".join(page.extract_text() for page in small.reader.pages)
     assert "Forty-two, if you unfold it." in said
-    assert not any(word in said for word in ("Press me", "¶", "the menu"))
+    assert "hidden = 1" in said
+    assert not any(word in said for word in ("Press me", "¶", "the menu", "Show code"))
+
+
+def test_the_examples_in_the_docstrings():
+    assert doctest.testmod(pdf).failed == 0 < doctest.testmod(pdf).attempted
 
 
 def test_nothing_is_so_wide_that_the_browser_shrinks_the_page(small):

@@ -25,6 +25,8 @@ ONE = f"""\
 <a href="https://example.org/">another host</a>.</p>
 <div class="highlight"><pre>{LONG_LINE}</pre></div>
 <details><summary>Solution</summary><p>Forty-two, if you unfold it.</p></details>
+<details class="admonition hide above-input"><summary><p>Show code</p></summary>
+<pre>hidden = 1</pre></details>
 <button>Press me</button></section>
 """
 MANY = "<p>A line that fills a page.</p>" * 80
@@ -45,7 +47,8 @@ def small_site(home: Path) -> Path:
     (site / "deep").mkdir(parents=True)
     (site / "one.html").write_text(PAGE.format(ONE), encoding="utf-8")
     (site / "deep" / "two.html").write_text(PAGE.format(TWO), encoding="utf-8")
-    dot = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="20"><circle r="9"/></svg>'
+    dot = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="20"><circle id="a" r="9"/>'
+    dot += '<circle id="a" r="8"/></svg>'
     (site / "dot.svg").write_text(dot, encoding="utf-8")
     (home / "_toc.yml").write_text(TOC, encoding="utf-8")
     return site
