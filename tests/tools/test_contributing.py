@@ -60,7 +60,7 @@ def test_new_versions_are_looked_for_wherever_versions_are_pinned():
     watched = {(one["package-ecosystem"], one["directory"]) for one in updates()}
     pinned = {
         ("pip", path.parent)
-        for place in (ROOT, ROOT / "launch")
+        for place in (ROOT, ROOT / "launch", *GITHUB.iterdir())
         for path in place.glob("requirements*.txt")
     }
     pinned |= {("docker", path.parent) for path in (ROOT / "launch").glob("Dockerfile")}

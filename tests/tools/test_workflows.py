@@ -77,7 +77,8 @@ def test_a_release_is_tested_first_and_each_job_waits_for_the_one_before():
 def test_what_a_workflow_fetches_by_name_has_the_version_that_is_pinned():
     texts = "".join(path.read_text(encoding="utf-8") for path in WORKFLOWS)
     fetched = re.findall(r"pipx run --spec (\S+==\S+)", texts)
-    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    places = (ROOT / "requirements.txt", *(ROOT / ".github").glob("*/requirements.txt"))
+    pins = [word for path in places for word in path.read_text(encoding="utf-8").split()]
     assert fetched and set(fetched) <= set(pins)
     assert "npx " not in texts  # npm ci takes what Dependabot sees
 
