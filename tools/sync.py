@@ -8,7 +8,7 @@ there; a public one that no cell shows yet, and no list excuses, gets a cell beh
 shows its neighbour above. A class may be told in several cells: where a comment `# … encode: below`
 stands between its methods, only the methods that the cell has are written. `exercise:NN.N` begins
 with the checkers' stub, and the last fold of `solution:NN.N` holds their solution.
-Where the list of modules goes, one_list.py tells.
+Where the list of modules goes, one_list.py tells, and first_cell.py what each notebook begins with.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import re
 import sys
 from pathlib import Path
 
+import first_cell
 import one_list
 import times
 from drift import not_shown, plan
@@ -68,6 +69,8 @@ def with_solution(cell: Cell, solution: str) -> str:
 
 def synced(root: Path, cell: Cell) -> str:
     """What the cell should say."""
+    if "setup" in cell.tags and (root / "CHANGELOG.md").exists():  # a miniature book has none
+        return first_cell.source(root)
     if module := cell.tagged("src:"):
         return with_source(cell, source_of(root, module))
     for prefix, write, part in (
