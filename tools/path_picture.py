@@ -69,13 +69,13 @@ PARTS = (
 )
 ROAD = (
     Stop("00", "uniform guess", "a blind guess", 12, 5, "start"),
-    Stop("00", "letter frequencies", "counted letters", 12, 2, "start"),
-    Stop("01", "bigram counts", "pairs of letters", 8, -22, "start"),
-    Stop("02", "bigram, learned", "the same, learned", 12, -4, "start"),
-    Stop("05", "MLP, 8 characters", "a small network", -2, 22),
+    Stop("00", "letter frequencies", "counted letters", 18, -4, "start"),
+    Stop("01", "bigram counts", "pairs of letters", 8, -42, "start"),
+    Stop("02", "bigram, learned", "the same, learned", 0, 20),
+    Stop("05", "MLP, 8 characters", "a small network", 0, -42),
     Stop("07", "one head, 32 characters", "one head", 0, -28),
-    Stop("08", "four heads, 32 characters", "four heads", 10, -14, "start"),
-    Stop("10", "three GPT-2 blocks", "GPT-2’s blocks", 10, -12, "start"),
+    Stop("08", "four heads, 32 characters", "four heads", 10, -26, "start"),
+    Stop("10", "three GPT-2 blocks", "GPT-2’s blocks", 10, -26, "start"),
     Stop("12", "Simple-GPT, laptop", "your own GPT", 0, 22),
 )
 WALL = Stop("01", "Kneser–Ney, 5 characters", "the best that counting can do")
@@ -137,7 +137,8 @@ def framed(body: list[str], size: tuple[int, int], name: str, label: str, style:
     """Put a drawing into its SVG."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="path {name}" '
-        f'viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(label)}">'
+        f'viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" height="{size[1]}" '
+        f'role="img" aria-label="{escape(label)}">'
     )
     return "\n".join([head, f"<style>\n{style}</style>", *body, "</svg>"]) + "\n"
 
@@ -173,18 +174,17 @@ def wide(paid: dict[str, float]) -> tuple[list[str], tuple[int, int]]:
     points = [at(stop) for stop in ROAD]
     last = points[-1]
     body.append(line(points, "road"))
-    body.append(line([last, (across(16) - 46, last[1])], "road on"))
+    body.append(line([last, (across(16) - 68, last[1])], "road on"))
     for stop, (x, y) in zip(ROAD, points, strict=True):
         kind = "dot best" if stop is ROAD[-1] else "dot"
         body.append(element("circle", cx=x, cy=y, r=5, class_=kind))
         place = x + stop.x, y + stop.y
         body.append(text(*place, f"{paid[stop.row]:.2f}", "strong", stop.anchor))
         body.append(text(place[0], place[1] + 15, stop.words, "", stop.anchor))
-    body += eight(across(16) - 36, last[1] - 15)
-    body.append(text(across(16) - 4, last[1] + 38, LATER["16"], "strong", "middle"))
-    body.append(line([(across(11), top + 62.0), (across(11), top + 112.0)], "road on"))
-    body.append(text(across(11), top + 30, "GPT-2 itself:", "strong", "middle"))
-    body.append(text(across(11), top + 47, "124 million numbers", "", "middle"))
+    body += eight(across(16) - 58, last[1] - 15)
+    body.append(text(across(16) - 26, last[1] + 38, LATER["16"], "strong", "middle"))
+    body.append(text(across(11.5), top + 30, "GPT-2 itself:", "strong", "middle"))
+    body.append(text(across(11.5), top + 47, "124 million numbers", "", "middle"))
     return body, (width, bottom + 50)
 
 
@@ -209,10 +209,9 @@ def tall(paid: dict[str, float]) -> tuple[list[str], tuple[int, int]]:
                 body.append(text(12, y + 12, LATER[name]))
                 y += 24
         y += 6
-    body += eight(left, y - 36)
+    body += eight(left - 40, y - 36)
     body.append(line([(wall, 34), (wall, y - 6.0)], "wall"))
     body.append(text(0, y + 14, f"{WALL.words}: {paid[WALL.row]:.2f}", "counted"))
-    body.append(line([(230, y + 10), (262, y + 10)], "wall"))
     return body, (360, y + 24)
 
 
