@@ -6,6 +6,7 @@ headings, links, buttons and what becomes one.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from html import escape
@@ -15,10 +16,10 @@ from urllib.parse import urljoin
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
+from sphinx.transforms import SphinxTransform
 
-__all__ = ["GLOSSARY", "numbers_linked", "setup", "terms_linked", "texts"]
+__all__ = ["GLOSSARY", "GlossaryEntries", "numbers_linked", "setup", "terms_linked", "texts"]
 
 GLOSSARY = "book/glossary"
 TAG = re.compile(r"<!--.*?-->|<(?P<end>/?)(?P<name>[a-zA-Z][\w-]*)(?P<rest>[^>]*)>", re.S)
@@ -30,7 +31,8 @@ OPTIONS = re.compile(r"(?<!<li>)<p>a\) [^<]*$")  # the answers of a quiz: they b
 LIST = r"(?:(?:,|,? and| or| to|–)\s*\d\d\b)*"
 CHAPTERS = re.compile(rf"\bchapters?\s+\d\d\b{LIST}", re.I)
 EXERCISE = re.compile(r"\bexercise\s+(\d+\.\d+)\b", re.I)
-OBJECTS = re.compile(r"<!-- objects: ([\w ]+) -->")
+OBJECTS = re.compile(r"<!-- objects: ([\w-]+) -->")
+CALLED = {"function", "method", "classmethod", "staticmethod"}
 ENTRY = re.compile(r"\s*\(chapter (\d\d)\)(?: \(also: ([^)]+)\))?:\s*")
 
 
@@ -103,64 +105,82 @@ def terms_linked(body: str, entries: Mapping[str, str], link: Callable[[str, str
     return body[:card] + "".join(finder.sub(first, p) if free else p for p, free in pieces)
 
 
-def _as_glossary(env: BuildEnvironment, doctree: nodes.document) -> None:
-    """Make entries with anchors of the paragraphs `**term** (chapter NN): what it means`."""
-    listed = nodes.definition_list(classes=["glossary"])
-    entries: dict[str, tuple[str, str]] = {}  # each form of a term: its anchor, what it means
-    standard = env.get_domain("std")
-    for line in list(doctree.findall(nodes.paragraph)):
-        if not isinstance(line[0], nodes.strong):
-            continue
-        name, rest = line[0].astext(), line[1].astext()
-        if not (found := ENTRY.match(rest)):
-            raise ExtensionError(f"The glossary's entry {name!r} does not begin as others do.")
-        chapter, also = found.groups()
-        anchor = nodes.make_id(f"term-{name}")
-        meaning = nodes.paragraph("", "", nodes.Text(rest[found.end() :]), *line.children[2:])
-        said = f"{name} (also {also})" if also else name
-        where = nodes.inline("", f"chapter {chapter}", classes=["since"])
-        term = nodes.term("", said, nodes.Text(" "), where, ids=[anchor])
-        listed += nodes.definition_list_item("", term, nodes.definition("", meaning))
-        for form in re.split(r"\s*[(),]\s*", f"{name},{also or ''}"):
-            if form:
-                entries[form] = anchor, meaning.astext()
-                standard.note_object("term", form, anchor, location=line)
-        if listed.children[1:]:
+class GlossaryEntries(SphinxTransform):
+    """Make entries of the paragraphs `**term** (chapter NN): what it means`.
+
+    Each gets an anchor, and stands in the index, which is what the search looks into.
+    """
+
+    default_priority = 840  # Sphinx collects the words of the index at 850
+
+    def apply(self, **kwargs: Any) -> None:
+        if self.env.docname != GLOSSARY:
+            return
+        entries: dict[str, tuple[str, str]] = {}  # each form of a term: its anchor, its meaning
+        listed = nodes.definition_list(classes=["glossary"])
+        lines = [line for line in self.document.findall(nodes.paragraph) if _parts(line)]
+        for line in lines:
+            forms, item = _entry(line)
+            anchor = item[0]["ids"][0]
+            entries |= dict.fromkeys(forms, (anchor, item[1].astext()))
+            listed += item
+        lines[0].replace_self(addnodes.glossary("", listed))
+        for line in lines[1:]:
             line.parent.remove(line)
-        else:
-            line.replace_self(addnodes.glossary("", listed))
-    env.metadata[env.docname]["entries"] = entries
+        self.env.metadata[GLOSSARY]["entries"] = entries
+
+
+def _parts(line: nodes.paragraph) -> list[nodes.Node]:
+    """Give what stands in an entry's paragraph, the term first; nothing for other paragraphs."""
+    parts = [part for part in line.children if part.astext()]
+    return parts if isinstance(parts[0], nodes.strong) else []
+
+
+def _entry(line: nodes.paragraph) -> tuple[list[str], nodes.definition_list_item]:
+    """Give the forms of a term, and its entry."""
+    bold, text, *more = _parts(line)
+    name, rest = bold.astext(), text.astext()
+    if not (found := ENTRY.match(rest)):
+        raise ExtensionError(f"Write {name!r} in {GLOSSARY} as **{name}** (chapter NN): meaning.")
+    chapter, also = found.groups()
+    forms = [form for form in re.split(r"\s*[(),]\s*", f"{name},{also or ''}") if form]
+    anchor = nodes.make_id(f"term-{name}")
+    index = addnodes.index(entries=[("single", form, anchor, "main", None) for form in forms])
+    where = nodes.inline("", f"chapter {chapter}", classes=["since"])
+    words = f"{name} (also {also}) " if also else f"{name} "
+    term = nodes.term("", words, where, index, ids=[anchor])
+    meaning = nodes.paragraph("", rest[found.end() :], *more)
+    return forms, nodes.definition_list_item("", term, nodes.definition("", meaning))
 
 
 def _read(app: Sphinx, doctree: nodes.document) -> None:
-    env = app.env
-    if env.docname == GLOSSARY:
-        _as_glossary(env, doctree)
+    """Remember where a page has its exercises."""
     found = {}
     for section in doctree.findall(nodes.section):
         title = re.match(r"Exercise (\d+\.\d+)\b", section[0].astext())
         if title:
             found[title[1]] = section["ids"][0]
-    env.metadata[env.docname]["exercises"] = found
+    app.env.metadata[app.env.docname]["exercises"] = found
 
 
-def _objects(app: Sphinx, page: str, modules: str) -> str:
-    """List what some modules hold. Each name keeps the anchor of old links to one large page."""
-    known = app.env.get_domain("py").objects
+def _objects(app: Sphinx, page: str, group: str) -> str:
+    """List what a page beside this one explains. Old links to one large page still find it here."""
+    document = f"{posixpath.dirname(page)}/{group}"
+    home = app.builder.get_relative_uri(page, document)
+    toc = app.env.tocs[document].findall(nodes.reference)
+    headings = {reference["anchorname"] for reference in toc}
+    modules: dict[str, list[str]] = {}
+    for name, entry in app.env.get_domain("py").objects.items():
+        if entry.docname == document:
+            _, module, short = name.split(".", 2)
+            called = "()" if entry.objtype in CALLED else ""
+            link = f'<a id="{entry.node_id}" href="{home}#{entry.node_id}">'
+            modules.setdefault(module, []).append(f"{link}<code>{short}{called}</code></a>")
     lines = []
-    for module in modules.split():
-        links, home = [], ""
-        for name, (document, anchor, kind, *_) in known.items():
-            rest = name.removeprefix(f"gpt2_tutorial.{module}.")
-            if rest == name:
-                continue
-            called = "()" if kind in {"function", "method", "classmethod", "staticmethod"} else ""
-            home = app.builder.get_relative_uri(page, document)
-            code = f"<code>{rest}{called}</code>"
-            links.append(f'<a id="{anchor}" href="{home}#{anchor}">{code}</a>')
-        own = nodes.make_id(module)
-        lines.append(f'<dt id="{own}"><a href="{home}#{own}">{module}</a></dt>')
-        lines.append(f"<dd>{' · '.join(links)}</dd>")
+    for module, links in modules.items():
+        anchor = f"#{nodes.make_id(module)}"
+        named = f'<a href="{home}{anchor}">{module}</a>' if anchor in headings else module
+        lines.append(f'<dt id="{anchor[1:]}">{named}</dt>\n<dd>{" · ".join(links)}</dd>')
     return "\n".join(['<dl class="objects">', *lines, "</dl>"])
 
 
@@ -202,6 +222,7 @@ def _link(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx: after the toys have come, before the pages are made light."""
+    app.add_transform(GlossaryEntries)
     app.connect("doctree-read", _read)
     app.connect("html-page-context", _link, priority=920)
     return {"version": "1.0", "parallel_read_safe": True, "parallel_write_safe": True}
