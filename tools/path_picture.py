@@ -24,14 +24,14 @@ THEMES["light"] |= {"a": "#0b5cad", "b": "#a2520a", "c": "#0a653a"}
 THEMES["dark"] |= {"a": "#79b8ff", "b": "#f0b072", "c": "#8fd19e"}
 PAGE = {name: f"var(--{name})" for name in THEMES["light"]}
 LOOK = """\
-.path text{{font:13px {font};fill:{text}}}
+.path text{{font-size:14px;font-family:{font};fill:{text}}}
 .path .quiet{{fill:{muted}}}
 .path .strong{{font-weight:700}}
 .path .band{{fill:{surface}}}
 .path .road{{fill:none;stroke:{a};stroke-width:3;stroke-linejoin:round}}
 .path .on{{stroke-dasharray:2 7;stroke-linecap:round}}
 .path .dot{{fill:{page};stroke:{a};stroke-width:3}}
-.path .bar{{fill:{a}}}
+.path .paid{{fill:{a}}}
 .path .best{{fill:{c};stroke:{c}}}
 .path .wall{{fill:none;stroke:{b};stroke-width:2;stroke-dasharray:7 4}}
 .path .counted{{fill:{b}}}
@@ -69,11 +69,11 @@ PARTS = (
 )
 ROAD = (
     Stop("00", "uniform guess", "a blind guess", 12, 5, "start"),
-    Stop("00", "letter frequencies", "counted letters", 18, -4, "start"),
-    Stop("01", "bigram counts", "pairs of letters", 8, -42, "start"),
-    Stop("02", "bigram, learned", "the same, learned", 0, 20),
-    Stop("05", "MLP, 8 characters", "a small network", 0, -42),
-    Stop("07", "one head, 32 characters", "one head", 0, -28),
+    Stop("00", "letter frequencies", "counted letters", 18, -10, "start"),
+    Stop("01", "bigram counts", "pairs of letters", 8, -40, "start"),
+    Stop("02", "bigram, learned", "the same, learned", -6, 21),
+    Stop("05", "MLP, 8 characters", "a small network", 4, -46),
+    Stop("07", "one head, 32 characters", "one head", 0, -30),
     Stop("08", "four heads, 32 characters", "four heads", 10, -26, "start"),
     Stop("10", "three GPT-2 blocks", "GPT-2’s blocks", 10, -26, "start"),
     Stop("12", "Simple-GPT, laptop", "your own GPT", 0, 22),
@@ -136,7 +136,7 @@ def line(points: list[tuple[float, float]], kind: str) -> str:
 def framed(body: list[str], size: tuple[int, int], name: str, label: str, style: str) -> str:
     """Put a drawing into its SVG."""
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="path {name}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="path path-{name}" '
         f'viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" height="{size[1]}" '
         f'role="img" aria-label="{escape(label)}">'
     )
@@ -180,7 +180,7 @@ def wide(paid: dict[str, float]) -> tuple[list[str], tuple[int, int]]:
         body.append(element("circle", cx=x, cy=y, r=5, class_=kind))
         place = x + stop.x, y + stop.y
         body.append(text(*place, f"{paid[stop.row]:.2f}", "strong", stop.anchor))
-        body.append(text(place[0], place[1] + 15, stop.words, "", stop.anchor))
+        body.append(text(place[0], place[1] + 16, stop.words, "", stop.anchor))
     body += eight(across(16) - 58, last[1] - 15)
     body.append(text(across(16) - 26, last[1] + 38, LATER["16"], "strong", "middle"))
     body.append(text(across(11.5), top + 30, "GPT-2 itself:", "strong", "middle"))
@@ -200,7 +200,7 @@ def tall(paid: dict[str, float]) -> tuple[list[str], tuple[int, int]]:
         for number in range(part.first, part.last + 1):
             for stop in (stop for stop in ROAD if int(stop.chapter) == number):
                 length = scale * paid[stop.row]
-                kind = "bar best" if stop is ROAD[-1] else "bar"
+                kind = "paid best" if stop is ROAD[-1] else "paid"
                 body.append(text(12, y + 12, stop.words))
                 body.append(rect(left, y, length, 16, kind))
                 body.append(text(left + length + 6, y + 13, f"{paid[stop.row]:.2f}", "strong"))

@@ -39,7 +39,7 @@ ENTRY = re.compile(r"\s*\(chapter (\d\d)\)(?: \(also: ([^)]+)\))?:\s*")
 def texts(body: str) -> Iterator[tuple[str, bool]]:
     """Cut a page into markup and text, and say of each piece whether it may be linked.
 
-    >>> [piece for piece, free in texts("<p>one <code>two</code> three</p>") if free]
+    >>> [piece for piece, free in texts("<p>one <code>two</code> three</p>") if free and piece]
     ['one ', ' three']
     """
     at, inside, depth = 0, "", 0

@@ -27,7 +27,7 @@ export default async function (stage) {
   const { starts } = await (await fetch(new URL("../data/front.json", import.meta.url))).json();
   /** @type {{ model: import("../model.js").Model, characters: string[] } | undefined} */
   let live;
-  let text = starts[0].text, turn = 0, writing = 0; // the turn that writes, or none
+  let start = starts[0], text = start.text, turn = 0, writing = 0; // the turn that writes, or none
 
   const written = h("span"), next = h("mark", {}, "?");
   const board = bars("what it bets on next", []);
@@ -44,8 +44,9 @@ export default async function (stage) {
     board.update(best.map(([letter, p], i) => ({ label: seen(letter), share: p, text: number(p), kind: i ? "" : "true" })));
   }
 
-  /** @param {Start} start */
-  function begin(start) {
+  /** @param {Start} chosen */
+  function begin(chosen) {
+    start = chosen;
     stop();
     text = start.text;
     show(start.bets);
@@ -91,5 +92,5 @@ export default async function (stage) {
     choice({ label: "a beginning", options: starts.map((start, i) => [i, start.text.trim()]), value: 0 },
       (i) => begin(starts[i])),
     h("div", { class: "pair" }, h("p", { class: "passage" }, written, next), board),
-    controls(go), said);
+    controls(go, button("Begin again", () => begin(start))), said);
 }
