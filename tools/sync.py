@@ -8,8 +8,9 @@ there; a public one that no cell shows yet, and no list excuses, gets a cell beh
 shows its neighbour above. A class may be told in several cells: where a comment `# … encode: below`
 stands between its methods, only the methods that the cell has are written. `exercise:NN.N` begins
 with the checkers' stub, and the last fold of `solution:NN.N` holds their solution. The title card
-ends with links to Colab and to the notebook's page, which has the outputs that are not stored.
-Where the list of modules goes, one_list.py tells.
+says how long the chapter takes, and ends with links to Colab and to the notebook's page, which has
+the outputs that are not stored. Where the list of modules goes, one_list.py tells, and
+first_cell.py what each notebook begins with.
 """
 
 from __future__ import annotations
@@ -77,10 +78,12 @@ def with_links(cell: Cell) -> str:
     return CARD_LINKS.sub(lambda _: f"{colab} · {page}*", cell.source)
 
 
-def synced(root: Path, cell: Cell) -> str:
+def synced(root: Path, notebook: Notebook, cell: Cell) -> str:
     """What the cell should say."""
     if cell.tagged("section:") == "card":
-        return with_links(cell)
+        return times.with_time(with_links(cell), notebook)
+    if "setup" in cell.tags and (root / "CHANGELOG.md").exists():  # a miniature book has none
+        return first_cell.source(root)
     if module := cell.tagged("src:"):
         return with_source(cell, source_of(root, module))
     for prefix, write, part in (
@@ -139,14 +142,10 @@ def sync(root: Path, *, write: bool) -> list[str]:
         notebook = load_notebook(root, path)
         before = len(said)
         for cell, raw in zip(notebook.cells, notebook.raw["cells"], strict=True):
-            if (text := synced(root, cell)) != cell.source:
+            if (text := synced(root, notebook, cell)) != cell.source:
                 raw["source"] = text.splitlines(keepends=True)
                 said.append(f"{cell.where}: {', '.join(cell.tags)}")
         said += new_cells(root, notebook)
-        first = times.with_time(notebook.cells[0].source, notebook)
-        if first != notebook.cells[0].source:
-            notebook.raw["cells"][0]["source"] = first.splitlines(keepends=True)
-            said.append(f"{notebook.cells[0].where}: how long the chapter takes")
         if write and len(said) > before:
             text = json.dumps(notebook.raw, indent=1, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8")

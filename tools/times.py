@@ -29,7 +29,7 @@ def minutes(notebook: Notebook) -> tuple[int, int]:
             folded = FOLDED.intersection(cell.tags)
             spent = 0 if folded else len(cell.source.splitlines()) / LINES_A_MINUTE
         else:
-            text = SUMMARY.sub("", FOLD.sub("", cell.source))
+            text = SUMMARY.sub("", FOLD.sub("", ABOUT.sub("", cell.source)))
             label = LABEL.search(text)
             spent = len(prose(text).split()) / WORDS_A_MINUTE + (int(label[1]) if label else 0)
         whole += spent
