@@ -165,7 +165,8 @@ UNREADABLE = {
         f.add_subplot().plot([0, 1], [0, 1]), f.axes[0].text(0.4, 0.42, "label", **CHALK),
     ),
     "'wide label' is crossed by an edge": lambda f: (
-        f.add_subplot(xlim=(-1, 1)).bar(0, 1, 0.1), f.axes[0].text(-0.1, 0.5, "wide label", **CHALK),
+        f.add_subplot(xlim=(-1, 1)).bar(0, 1, 0.1),
+        f.axes[0].text(-0.1, 0.5, "wide label", **CHALK),
     ),
     "'low' is crossed by an axis": lambda f: f.add_subplot().text(0.5, -0.02, "low", **CHALK),
 }  # fmt: skip
@@ -175,7 +176,7 @@ UNREADABLE = {
 def test_letters_that_nobody_can_read_are_found(said):
     figure = Figure()
     UNREADABLE[said](figure)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert said in collisions(figure)
 
 
@@ -188,7 +189,7 @@ def test_letters_that_stand_apart_are_not(angle):
     axes.text(0.5, 0.1, "on the line", bbox={"facecolor": "white"}, **CHALK)
     axes.set_xlabel("a name", **CHALK)
     axes.tick_params(labelsize=12)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert collisions(figure) == []
 
 

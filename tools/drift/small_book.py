@@ -94,6 +94,10 @@ ALT = {
     "01": "Number grid of a table: each row is a letter, and the darkest square holds 51 % of "
     "everything that was ever counted in its row.",
 }
+CAPTIONS = {
+    "00": "One letter follows far more often than all others.",
+    "01": "A table of pairs says 51 %<!-- m:01.share --> of what it knows in one cell.",
+}
 SOURCE_CELLS = {"00": TEXT.partition('"""\n\n')[2], "01": NGRAM[NGRAM.index("@") :]}
 SOURCE_CELLS["01"] = SOURCE_CELLS["01"].partition("\n\n\ndef hidden")[0]
 IMPORTS = {
@@ -134,7 +138,8 @@ def task_cells(chapter: str) -> list[dict]:
 def cells(chapter: str) -> list[dict]:
     slug, (module, *_) = plan.CHAPTERS[chapter]
     numbers = ["m:00.val"] if chapter == "00" else ["m:01.share"]
-    figure = code("figures.bars(1)", mystnb={"image": {"alt": ALT[chapter]}}, numbers=numbers)
+    shown = {"image": {"alt": ALT[chapter]}, "figure": {"caption": CAPTIONS[chapter]}}
+    figure = code("figures.bars(1)", mystnb=shown, numbers=numbers)
     return [
         markdown("card", f"# {slug}\n\n[Colab]({plan.COLAB_LINK}{chapter}_{slug}.ipynb)"),
         code("import importlib.util", "setup"),

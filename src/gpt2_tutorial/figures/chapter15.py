@@ -68,8 +68,8 @@ def moments_of_a_save(tried: Sequence[tuple[str, int]], old: int, new: int) -> P
         say(ax, 66, 18, "killed just before", ha="left", fontweight="bold")
         say(ax, 420, 18, "found after the kill", fontweight="bold")
         for rows, said, color in (
-            (range(change), f"step {new} is\nwritten aside;\nstep {old} stands", SKY),
-            (range(change, len(tried)), f"step {new} has\nits own name", GREEN),
+            (range(change), f"step {old} stands\nwhile step {new}\nis written", SKY),
+            (range(change, len(tried)), f"step {new} stands", GREEN),
         ):
             if rows:
                 top = 34 + 30 * rows[0]
