@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import where
+from docutils import nodes
 from serving import ROOT, toc_pages
+from sphinx.errors import ExtensionError
 
 pytestmark = pytest.mark.browser  # they need the built site
 
@@ -40,6 +43,12 @@ def test_the_way_of_the_book_stands_over_a_chapter_and_says_where_it_is(soups, n
     here = [station for station in way if station.strong]
     assert len(way) == 8 and 1 <= len(here) < 8
     assert all("(here)" in station.get_text() for station in here)
+
+
+@pytest.mark.parametrize("said", ["text → tokens → and again.", " → ".join(where.WAY)])
+def test_a_way_with_a_station_missing_or_nobody_on_it_is_refused(said):
+    with pytest.raises(ExtensionError, match="stations in bold"):
+        where.stations_of(nodes.paragraph("", said))
 
 
 @pytest.mark.parametrize("name", ["notebooks/07_attention", "notebooks/11_gpt2"])

@@ -354,8 +354,14 @@ CAPTIONS = {
         Fault("no figure", in_cell(caption(f"{WORDS}."), tag="src:"), "without a figure"),
     ],
     "numbers": [
-        Fault("wrong", in_cell(caption("It says 0.25<!-- =:1/2 --> here."), **FIGURE), "says 0.25"),
-        Fault("no source", in_cell(caption("It says 0.25 to all."), **FIGURE), "has no source"),
+        Fault(
+            "wrong",
+            in_cell(caption("It says 0.25<!-- =:1/2 --> to all of us."), **FIGURE),
+            "says 0.25",
+        ),
+        Fault(
+            "no source", in_cell(caption("It says 0.25 to all of us."), **FIGURE), "has no source"
+        ),
     ],
 }
 LAST_BLOCK = r"```python\n(?![\s\S]*```python)"
