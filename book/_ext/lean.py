@@ -23,7 +23,7 @@ THEBE_BODY = re.compile(
     r'<script type="text/x-thebe.*?</script>\s*<script>kernelName.*?</script>', re.S
 )
 # “2 · 10⁻¹⁶” is one number. Code is left as it is.
-POWER = re.compile(r"<pre.*?</pre>|(?<=\d) · (?=10[⁰¹²³⁴-⁹⁻])", re.S)
+POWER = re.compile(r"<pre.*?</pre>|(?<=\d) · (?=10(?:[⁰¹²³⁴-⁹⁻]|<sup>))", re.S)
 # Scripts may name the address where SVG got its name: nobody goes there.
 COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 

@@ -21,7 +21,7 @@ function told(item) {
     place.append(letter, " ");
   }
   if (object) place.append(`${object.textContent.replace(/^ \(|,.*/g, "")} · `);
-  place.append((section || object ? page?.name : page?.part) ?? "");
+  place.append((section || object ? page?.name : page?.part) ?? "Front page");
   object?.remove();
   link.textContent = section ?? title;
   item.append(place);

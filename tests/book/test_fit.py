@@ -31,6 +31,15 @@ BROKEN = r"""() => {
       const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.bottom)));
       if (lines.size > 1) broken.push(found[0]);
     }
+    const [whole] = /(\d[\s·]+)?10$/.exec(text.data) ?? [];
+    if (!whole || text.nextSibling?.nodeName !== "SUP") continue;
+    const range = document.createRange();
+    range.setStart(text, text.data.length - whole.length);
+    range.setEnd(text, text.data.length);
+    const all = [...range.getClientRects()], above = text.nextSibling.getBoundingClientRect();
+    const lines = new Set(all.map((box) => Math.round(box.bottom)));
+    const low = Math.max(...all.map((box) => box.bottom));
+    if (lines.size > 1 || above.top > low) broken.push(`${whole}^${text.nextSibling.textContent}`);
   }
   return broken;
 }"""
@@ -54,9 +63,10 @@ def test_a_cut_table_and_a_broken_power_would_be_found(page, address):
     page.set_viewport_size(PHONE)
     page.evaluate("""() => { document.querySelector("main").innerHTML =
       '<div class="cell_output"><div class="text_html"><table><tr><td style="min-width: 900px">' +
-      'perplexity</td></tr></table></div></div><p style="width: 3ch">2 · 10⁻¹⁶</p>'; }""")
+      'perplexity</td></tr></table></div></div><p style="width: 3ch">2 · 10⁻¹⁶</p>' +
+      '<p style="width: 3ch">3 · 10<sup>−7</sup></p>'; }""")
     assert len(page.evaluate(CUT, ".cell_output .text_html")) == 1
-    assert page.evaluate(BROKEN) == ["2 · 10⁻¹⁶"]
+    assert page.evaluate(BROKEN) == ["2 · 10⁻¹⁶", "3 · 10^−7"]
 
 
 # A folder of some machine; a fraction is none, nor “…/run”, which a cell has shortened.

@@ -48,7 +48,8 @@ def test_a_result_says_chapter_and_part(page, address):
     assert len(chapter) > 80, f"{chapter!r} has no sentence about the page"
     sections = [text for text in said if "notebooks" in text or "08 · Many heads" in text]
     assert sections, said
-    assert all(results.nth(i).locator("small").inner_text() for i in range(results.count()))
+    places = results.locator("small").all_inner_texts()
+    assert len(places) == len(said) and all(places), said
     assert not any(" > " in text for text in said)
 
 
