@@ -22,6 +22,8 @@ setup: ; @$(PYTHON) tools/setup.py ## the environment alone
 serve: ## read the built book on http://localhost:8000/
 	@test -e _build/html/index.html || { echo "The book is not built yet: run make book first"; exit 1; }
 	$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+pdf: setup browser ; $(PY) tools/pdf.py ## print the built book as one PDF
+epub: setup ; $(PY) tools/epub.py ## write the built book as one EPUB
 sync: setup ; $(PY) tools/sync.py ## write the package's code, stubs and solutions into the notebooks
 measure: ; cp _build/measured/*.json results/measured/ ## accept what the last build measured
 results: setup ; $(PY) tools/results.py ## write into pages and notebooks what the logs say
@@ -31,6 +33,7 @@ solved: setup ## run every notebook with its solutions put in
 	$(PY) tools/editions.py solved
 	$(PY) tools/run_notebooks.py _build/solved
 report: ; $(PYTHON) tools/style_report.py ## show how the chapters read; never fails
+types: setup ; -$(BIN)/mypy ## show what mypy says of the package's types; never fails
 lock: setup ; $(PY) tools/lock.py ## solve requirements.lock anew
 online: ; PYTHONPATH=src $(PYTHON) tools/online.py ## check links and downloads, write results/online.json
 # --- what the goals above are made of

@@ -2,6 +2,7 @@
 
 python tools/notebooks.py text 01            writes 01_bigram.md beside you
 python tools/notebooks.py store 01_bigram.md puts it back as notebooks/01_bigram.ipynb
+python tools/notebooks.py clean              says where a run left something behind
 """
 
 import argparse
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+
+from drift.form import stored_clean
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 METADATA = {
@@ -33,9 +36,15 @@ def store(text: str, chapter: str) -> nbformat.NotebookNode:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("task", choices=["text", "store"])
-    parser.add_argument("what", help="a chapter's number, or the text file to store")
+    parser.add_argument("task", choices=["text", "store", "clean"])
+    parser.add_argument("what", nargs="?", help="a chapter's number, or the text file to store")
     asked = parser.parse_args()
+    if asked.task == "clean":
+        said = stored_clean(NOTEBOOKS.parent)
+        print("\n".join(said) if said else "every notebook is stored without traces of a run")
+        return int(bool(said))
+    if asked.what is None:
+        parser.error(f"say what to {asked.task}: a chapter's number, or a text file")
     if asked.task == "text":
         found = sorted(NOTEBOOKS.glob(f"{asked.what}_*.ipynb"))
         if not found:

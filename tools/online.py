@@ -19,6 +19,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import first_cell
+import needed
+from drift.reading import notebooks
 from gpt2_tutorial import assets
 from gpt2_tutorial.files import write_whole
 
@@ -27,7 +30,6 @@ WHO = {"User-Agent": "Mozilla/5.0 (link check of GPT-2 from scratch)"}
 URL = re.compile(r"https?://[^\s<>\"'`{}|\\^]+")
 NOT_OURS_TO_CHECK = ("http://localhost", "http://127.0.0.1")
 SECONDS, TRIES = 30, 3
-REPOSITORY = "git+https://github.com/x-jesse/GPT-2"
 
 
 def fetch(url: str, tries: int = TRIES, wait: float = 2.0) -> tuple[str, bytes]:
@@ -98,12 +100,10 @@ def check_assets(known: Iterable[assets.Asset]) -> dict:
 
 def install_as_colab() -> dict:
     """Install into an empty folder what the first cell of a notebook asks for, and import it."""
-    pins = (ROOT / "requirements-data.txt").read_text(encoding="utf-8").splitlines()
-    wanted = [pin.partition("#")[0].strip() for pin in pins]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        asked = [*pip, "--target", folder, REPOSITORY, *filter(None, wanted)]
+        asked = [*pip, "--target", folder, first_cell.book(ROOT), *first_cell.packages(ROOT)]
         ran = subprocess.run(asked, capture_output=True, text=True)
         seconds = round(time.monotonic() - start, 1)
         if ran.returncode:
@@ -111,8 +111,11 @@ def install_as_colab() -> dict:
         check = [sys.executable, "-c", "import gpt2_tutorial as g; print(g.__file__)"]
         variables = os.environ | {"PYTHONPATH": folder}
         ran = subprocess.run(check, capture_output=True, text=True, env=variables, cwd=folder)
-        works = ran.stdout.startswith(folder)
-        return {"works": works, "seconds": seconds, "said": "" if works else ran.stderr[-300:]}
+        if not ran.stdout.startswith(folder):
+            return {"works": False, "seconds": seconds, "said": ran.stderr[-300:]}
+        missing = needed.lacking(Path(folder), needed.imported(notebooks(ROOT)))
+        said = f"it has no {', '.join(missing)}: release anew" if missing else ""
+        return {"works": not missing, "seconds": seconds, "said": said}
 
 
 def faults(found: dict) -> list[str]:

@@ -38,7 +38,7 @@ BROKEN = {
 @pytest.mark.parametrize(
     "name",
     [
-        *("card", "dimmed", "face", "finder", "guess", "lean"),
+        *("card", "dimmed", "face", "finder", "guess", "lean", "links"),
         *("mathml", "mathml_polish", "play", "reach", "where"),
     ],
 )

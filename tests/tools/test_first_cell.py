@@ -1,7 +1,10 @@
 """The first cell on Colab: one pip call where the package is absent, nothing where it is there."""
 
 import importlib.util
+import re
 import shlex
+import shutil
+import tempfile
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +13,13 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from IPython.utils.text import DollarFormatter
 
+import first_cell as cells
 from drift.reading import notebooks
 from gpt2_tutorial import assets
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOKS = notebooks(ROOT)
+PINS = list(assets.REQUIREMENTS.values())
 REPOSITORY = "https://github.com/x-jesse/GPT-2"
 
 
@@ -29,12 +34,6 @@ def magics_of(source: str) -> list[tuple[str, list[str]]]:
     names["get_ipython"] = lambda: SimpleNamespace(run_line_magic=run_line_magic)
     exec(TransformerManager().transform_cell(source), names)
     return asked
-
-
-def pins() -> list[str]:
-    lines = (ROOT / "requirements-data.txt").read_text(encoding="utf-8").splitlines()
-    bare = (line.partition("#")[0].strip() for line in lines)
-    return [line for line in bare if line]
 
 
 @pytest.fixture(params=BOOKS, ids=lambda book: book.chapter)
@@ -56,15 +55,68 @@ def test_nothing_happens_where_the_package_is(first_cell):
     assert magics_of(first_cell) == []
 
 
-@pytest.mark.usefixtures("package_absent")
-def test_one_pip_call_brings_the_package_and_its_data_alone(first_cell):
-    ((magic, words),) = magics_of(first_cell)
+def asked_of_pip(cell: str) -> list[str]:
+    """What the cell's one call of pip installs, without its options."""
+    ((magic, words),) = magics_of(cell)
     options = {word for word in words if word.startswith("-")}
-    wanted = [word for word in words[1:] if word not in options]
     assert (magic, words[0]) == ("pip", "install")
     assert options == {"--quiet", "--no-deps"}
+    return [word for word in words[1:] if word not in options]
+
+
+@pytest.mark.usefixtures("package_absent")
+def test_one_pip_call_brings_the_package_and_its_data_alone(first_cell):
     # so nothing else is named, least of all torch and numpy
-    assert wanted == [f"git+{REPOSITORY}", *pins()]
+    assert asked_of_pip(first_cell) == [cells.book(ROOT), *PINS]
+
+
+def changelog(folder: Path, *headings: str) -> Path:
+    """A tree of nothing but the two files that the cell is made from."""
+    sections = "".join(f"## {heading}\n\n- a line\n\n" for heading in headings)
+    (folder / "CHANGELOG.md").write_text(f"# Changelog\n\n{sections}", encoding="utf-8")
+    shutil.copy(ROOT / "requirements-data.txt", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("headings", "package", "how"),
+    [
+        (["0.1.0 (not released yet)"], f"git+{REPOSITORY}", "fetches the book's code and"),
+        (["0.1.0 (2026-12-24)"], "gpt2-tutorial==0.1.0", f"the newest code, put git+{REPOSITORY}"),
+        (["0.3.0 (not released yet)", "0.2.1 (2027-05-01)", "0.2.0 (2027-04-30)"],
+         "gpt2-tutorial==0.2.1", "fetches the book, 0.2.1, and"),
+    ],
+    ids=["never", "once", "twice, and more to come"],
+)  # fmt: skip
+@pytest.mark.usefixtures("package_absent")
+def test_it_names_the_last_release_once_there_is_one(headings, package, how, tmp_path):
+    cell = cells.source(changelog(tmp_path, *headings))
+    assert asked_of_pip(cell) == [package, *PINS]
+    assert how in cell
+    assert max(map(len, cell.splitlines())) <= 84  # as many columns as a page holds
+
+
+def test_the_name_is_the_packages_own():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == cells.NAME
+
+
+def opening(book) -> list[str]:
+    """A notebook's first cells, as far as the one that imports the package."""
+    sources = [cell.source for cell in book.code()]
+    last = next(n for n, text in enumerate(sources) if re.search(r"(?m)^from gpt2_tutorial", text))
+    return sources[: last + 1]
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.chapter)
+def test_what_a_reader_runs_first_runs_on_this_system(book):
+    names = {"get_ipython": lambda: None}  # so a magic that is called would fail
+    for source in opening(book):
+        exec(TransformerManager().transform_cell(source), names)
+    for value in names.values():
+        if isinstance(value, tempfile.TemporaryDirectory):  # its kernel's end would remove it
+            value.cleanup()
+    assert len(opening(book)) >= 2 and "figures" in names
 
 
 def test_the_address_is_the_projects_own():
@@ -73,7 +125,7 @@ def test_the_address_is_the_projects_own():
 
 
 def test_the_pins_are_those_that_the_error_message_names():
-    assert pins() == list(assets.REQUIREMENTS.values())
+    assert cells.packages(ROOT) == PINS and len(PINS) == 2
 
 
 def test_the_recorder_notices_a_second_call():

@@ -1,0 +1,197 @@
+"""The book as a PDF: a small one in every run, the whole one in `make soak`."""
+
+from __future__ import annotations
+
+import doctest
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pypdf import PageObject, PdfReader
+from pypdf.generic import Destination
+from serving import ROOT, SITE
+from two_pages import LONG_LINE, small_site
+
+import one_book
+import pdf
+
+pytestmark = pytest.mark.browser
+
+POINTS_PER_MM = 72 / 25.4
+RIGHT, BOTTOM = (210 - 16) * POINTS_PER_MM, 18 * POINTS_PER_MM  # the margins of tools/pdf.css
+WIDEST = 0.61  # of a size: the advance of a letter in the fonts of `--mono`, rounded up
+
+
+@dataclass
+class Printed:
+    reader: PdfReader
+    numbers: dict[str, int]
+    chapters: list[one_book.Chapter]
+
+
+def sums(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Printed:
+    home = tmp_path_factory.mktemp("small book")
+    site = small_site(home)
+    before = sums(site)
+    numbers = pdf.print_book(site, home / "_toc.yml", home / "out" / "book.pdf")
+    assert sums(site) == before  # nothing of the site is changed
+    return Printed(
+        PdfReader(home / "out" / "book.pdf"), numbers, one_book.read(site, home / "_toc.yml")
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(site: Path, tmp_path_factory) -> Printed:
+    home = tmp_path_factory.mktemp("whole")
+    numbers = pdf.print_book(SITE, ROOT / "_toc.yml", home / "book.pdf")
+    return Printed(PdfReader(home / "book.pdf"), numbers, one_book.read(SITE, ROOT / "_toc.yml"))
+
+
+@pytest.fixture(params=["small", pytest.param("whole", marks=pytest.mark.soak)])
+def book(request) -> Printed:
+    return request.getfixturevalue(request.param)
+
+
+def links(reader: PdfReader) -> tuple[list[str], list[object]]:
+    """The addresses and the places that a PDF's links lead to."""
+    addresses, places = [], []
+    for page in reader.pages:
+        for mark in page.get("/Annots") or []:
+            mark = mark.get_object()
+            action = mark.get("/A", {})
+            if "/URI" in action:
+                addresses.append(str(action["/URI"]))
+            else:
+                places.append(mark.get("/Dest", action.get("/D")))
+    return addresses, places
+
+
+def test_every_link_inside_lands_in_the_book(book):
+    addresses, places = links(book.reader)
+    known = {name.lstrip("/") for name in book.reader.named_destinations}
+    lost = {str(place).lstrip("/") for place in places if isinstance(place, str)} - known
+    assert lost == set()
+    assert len(places) >= 2 * len(book.chapters)
+    assert [url for url in addresses if not re.match(r"https?://", url)] == []
+
+
+def test_links_of_the_pages_are_links_of_the_book(small):
+    addresses, places = links(small.reader)
+    assert sorted(addresses) == [
+        "https://example.org/",
+        one_book.PUBLIC,
+        f"{one_book.PUBLIC}search.html",
+    ]
+    # two from the contents, three from the first page, two from the second
+    assert len(places) == 7
+    first, second = (each.places["same"] for each in small.chapters)
+    assert first == "same" and second == "page-two--same"
+    named = {name.lstrip("/"): where for name, where in small.reader.named_destinations.items()}
+    assert page_of(small.reader, named[first]) < page_of(small.reader, named[second])
+
+
+def page_of(reader: PdfReader, place: Destination) -> int:
+    return reader.get_destination_page_number(place)
+
+
+def pieces(page: PageObject) -> list[tuple[str, str, float, float, float]]:
+    """Each piece of text with font and size, and where it begins: points from left and foot."""
+    found = []
+
+    def look(text: str, base: list[float], here: list[float], font: dict, size: float) -> None:
+        if text := text.strip("\n"):
+            left, foot = here[4] * base[0] + base[4], here[5] * base[3] + base[5]
+            name = str((font or {}).get("/BaseFont", ""))
+            found.append((text, name, abs(here[0] * base[0]) * size, left, foot))
+
+    page.extract_text(visitor_text=look)
+    return found
+
+
+def test_every_page_but_the_cover_has_its_number(book):
+    for number, page in enumerate(book.reader.pages, 1):
+        in_the_margin = [text for text, *_, foot in pieces(page) if foot < BOTTOM]
+        assert in_the_margin == ([str(number)] if number > 1 else [])
+
+
+def test_the_contents_name_the_pages_on_which_chapters_begin(book):
+    begins = min(book.numbers.values())
+    listed = " ".join(page.extract_text() for page in book.reader.pages[: begins - 1])
+    for each in book.chapters:
+        number = book.numbers[each.anchor]
+        assert one_line(each.title) + str(number) in one_line(listed)
+        assert one_line(each.title) in one_line(book.reader.pages[number - 1].extract_text())
+
+
+def one_line(text: str) -> str:
+    """Without spaces, and with two letters where the printer has one for both."""
+    return re.sub(r"\s", "", unicodedata.normalize("NFKC", text))
+
+
+def entries(outline: list, depth: int = 0) -> list[tuple[int, str]]:
+    found = []
+    for entry in outline:
+        if isinstance(entry, list):
+            found += entries(entry, depth + 1)
+        else:
+            found.append((depth, " ".join(str(entry.title).split())))
+    return found
+
+
+def test_the_outline_has_parts_chapters_and_sections(small):
+    assert entries(small.reader.outline) == [
+        (0, "Contents"),
+        (1, "One “quoted” title"),
+        (0, "A · First"),
+        (1, "Two"),
+        (2, "The same place"),
+        (2, "Far below"),
+    ]
+
+
+def test_the_outline_of_the_whole_book_has_every_chapter(book):
+    assert {each.title for each in book.chapters} <= {
+        title for _, title in entries(book.reader.outline)
+    }
+
+
+def test_no_line_of_code_is_wider_than_the_page(book):
+    code = [piece for page in book.reader.pages for piece in pieces(page) if "Mono" in piece[1]]
+    wide = [
+        text
+        for text, _, size, left, _ in code
+        for line in text.split("\n")
+        if left + len(line.rstrip()) * WIDEST * size > RIGHT + 1
+    ]
+    assert code and wide == []
+
+
+def test_a_line_that_is_too_long_goes_on_below(small):
+    said = one_line("".join(page.extract_text() for page in small.reader.pages))
+    assert one_line(LONG_LINE) in said
+
+
+def test_folds_are_open_and_what_only_a_site_needs_is_gone(small):
+    said = "".join(page.extract_text() for page in small.reader.pages)
+    assert "Forty-two, if you unfold it." in said
+    assert "hidden = 1" in said
+    assert not any(word in said for word in ("Press me", "¶", "the menu", "Show code"))
+
+
+def test_the_examples_in_the_docstrings():
+    assert doctest.testmod(pdf).failed == 0 < doctest.testmod(pdf).attempted
+
+
+def test_nothing_is_so_wide_that_the_browser_shrinks_the_page(small):
+    found = [piece for page in small.reader.pages for piece in pieces(page)]
+    sizes = {round(size, 1) for text, _, size, *_ in found if "a page." in text}
+    assert sizes == {10.5}  # 14 px of tools/pdf.css, at 0.75 points a pixel
