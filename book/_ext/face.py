@@ -76,13 +76,19 @@ def split_facts(line: nodes.Element) -> list[list[nodes.Node]]:
     return [part for part in parts if part]
 
 
-def _facts(paragraph: nodes.paragraph) -> None:
-    """Make chips of a line of facts."""
-    chips = [nodes.inline("", "", *part) for part in split_facts(paragraph[0])]
+def _facts(paragraph: nodes.paragraph, page: str = "") -> None:
+    """Make chips of a line of facts, but of a link to this very page."""
+    parts = split_facts(paragraph[0])
+    here = [p for p in parts if any(_leads_to(one, page) for one in p)] if page else []
+    chips = [nodes.inline("", "", *part) for part in parts if part not in here]
     paragraph.children = []
     for chip in chips:
         paragraph += [chip, nodes.Text(" ")]
     paragraph["classes"].append("facts")
+
+
+def _leads_to(node: nodes.Node, page: str) -> bool:
+    return isinstance(node, nodes.reference) and node.get("refuri", "").endswith(f"/{page}.html")
 
 
 def _is_facts(node: nodes.Node) -> bool:
@@ -157,13 +163,13 @@ def _mark_sections(doctree: nodes.document, tags: list[list[str]]) -> None:
             _facts(section[1])
 
 
-def _mark_card(doctree: nodes.document) -> None:
+def _mark_card(doctree: nodes.document, page: str) -> None:
     """A chapter's question is its first paragraph; the facts about the chapter come second."""
     paragraphs = [p for p in doctree[0].children if isinstance(p, nodes.paragraph)]
     paragraphs[0]["classes"].append("question")
     for paragraph in paragraphs[1:]:
         if _is_facts(paragraph):
-            _facts(paragraph)
+            _facts(paragraph, page)
 
 
 def _mark_words(doctree: nodes.document) -> None:
@@ -232,7 +238,7 @@ def _mark(app: Sphinx, doctree: nodes.document) -> None:
         return
     cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
     tags = [cell["metadata"].get("tags", []) for cell in cells]
-    _mark_card(doctree)
+    _mark_card(doctree, app.env.docname)
     _mark_sections(doctree, tags)
     _mark_cells(doctree)
     _mark_wrong(doctree, tags)
