@@ -21,11 +21,13 @@ from typing import NamedTuple
 from gpt2_tutorial.checks import load, run
 from gpt2_tutorial.commands.cli import main as gpt2
 
-FILE = Path(__file__).resolve().parents[1] / "book" / "_pictures" / "moving.svg"
+FOLDER = Path(__file__).resolve().parents[1] / "book" / "_pictures"
 COMMAND = 'gpt2 sample --model simple-gpt --tokens 151 \\\n    --seed 1 --prompt "ROMEO:"'
 EXERCISE, MISTAKE = "07.2", "not scaled"
 COLUMNS, ROWS = 48, 9
 HALF, GAP, PAD, LINE, BAR = 404, 12, 16, 20, 30  # pixels
+HEIGHT = BAR + ROWS * LINE + PAD
+START = 0.4  # seconds
 STYLE = """\
 text{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;\
 fill:#d9dfe6;white-space:pre}
@@ -68,19 +70,19 @@ def said_by_the_checker() -> tuple[str, str]:
 
 
 def lines() -> tuple[list[Line], list[Line]]:
-    """Lay out both halves, one after the other in time."""
-    left, right, now = [], [], 0.4
+    """Lay out both halves in time; they begin together."""
+    left, right, now = [], [], START
     texts = [(f"$ {COMMAND}", "typed", 0.03), (said_by_the_model(), "", 0.035)]
     code, message = said_by_the_checker()
     for text, kind, each in texts:
         for words in text.rstrip().split("\n"):
             left.append(Line(words, kind, now, each))
             now += each * len(words) + 0.1
-    now += 0.4
+    now = START
     for words in code.split("\n"):
-        right.append(Line(words, "typed", now, 0.02))
-        now += 0.02 * len(words) + 0.15
-    now += 0.5
+        right.append(Line(words, "typed", now, 0.03))
+        now += 0.03 * len(words) + 0.1
+    now += 0.6
     for i, words in enumerate(message.split("\n")):
         for piece in textwrap.wrap(words, COLUMNS, subsequent_indent="  ", drop_whitespace=True):
             right.append(Line(piece, "" if i else "wrong", now))
@@ -100,44 +102,50 @@ def drawn(line: Line, x: float, y: float) -> str:
     return f'<text x="{x:g}" y="{y:g}"{kind} xml:space="preserve">{shown}</text>'
 
 
-def halves(left: list[Line], right: list[Line]) -> Iterator[str]:
-    """Draw a window for each half."""
+def halves(left: list[Line], right: list[Line], across: bool) -> Iterator[str]:
+    """Draw a window for each half, side by side or one below the other."""
     titles = ("The model that you train in chapter 12", f"Exercise {EXERCISE}, answered wrongly")
     for i, (title, half) in enumerate(zip(titles, (left, right), strict=True)):
         if len(half) > ROWS or max(len(line.words) for line in half) > COLUMNS:
             raise ValueError(f"{title}: it does not fit {ROWS} lines of {COLUMNS} letters.")
-        x = i * (HALF + GAP) + 0.5
-        height = BAR + ROWS * LINE + PAD
-        yield f'<rect x="{x}" y="0.5" width="{HALF - 1}" height="{height}" rx="8"/>'
-        yield f'<text x="{x + PAD}" y="22" class="quiet">{title}</text>'
+        x, y = (i * (HALF + GAP), 0) if across else (0, i * (HEIGHT + GAP))
+        yield f'<rect x="{x + 0.5}" y="{y + 0.5}" width="{HALF - 1}" height="{HEIGHT}" rx="8"/>'
+        yield f'<text x="{x + PAD}" y="{y + 22}" class="quiet">{title}</text>'
         for row, line in enumerate(half):
             if line.words:
-                yield drawn(line, x + PAD, BAR + 20 + row * LINE)
+                yield drawn(line, x + PAD, y + BAR + 20 + row * LINE)
 
 
-def picture() -> str:
-    """Draw it all."""
+def written() -> dict[str, str]:
+    """Draw both forms, by the name of their file: for a wide page, and for a phone."""
     left, right = lines()
-    width, height = 2 * HALF + GAP, BAR + ROWS * LINE + PAD + 1
-    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     words = "\n".join(line.words for line in [*left, *right])
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
     title = f"<title>{escape(words, quote=False)}</title>"
-    return "\n".join([head, title, f"<style>\n{STYLE}</style>", *halves(left, right), "</svg>", ""])
+    sizes = {"wide": (2 * HALF + GAP, HEIGHT + 1), "tall": (HALF, 2 * HEIGHT + GAP + 1)}
+    files = {}
+    for name, (width, height) in sizes.items():
+        size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
+        body = [head, title, f"<style>\n{STYLE}</style>", *halves(left, right, name == "wide")]
+        files[f"moving-{name}.svg"] = "\n".join([*body, "</svg>", ""])
+    return files
 
 
 def main(words: list[str]) -> int:
-    """Write the picture, or say that it is old."""
-    new = picture()
-    if FILE.is_file() and FILE.read_text(encoding="utf-8") == new:
-        return 0
-    if "--check" in words:
-        print(f"✗ book/_pictures/{FILE.name} is old: run python tools/moving_picture.py")
-        return 1
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(new, encoding="utf-8")
-    print(f"book/_pictures/{FILE.name}: written, {len(new.encode()):,} bytes")
-    return 0
+    """Write the pictures, or say which ones are old."""
+    old = 0
+    for name, content in written().items():
+        file = FOLDER / name
+        if file.is_file() and file.read_text(encoding="utf-8") == content:
+            continue
+        old += 1
+        if "--check" in words:
+            print(f"✗ book/_pictures/{name} is old: run python tools/moving_picture.py")
+        else:
+            FOLDER.mkdir(exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+            print(f"book/_pictures/{name}: written, {len(content.encode()):,} bytes")
+    return 1 if old and "--check" in words else 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-__all__ = ["is_needed", "mended", "minified", "setup", "sha256", "unmarked", "without_hosts"]
+__all__ = ["is_needed", "mended", "minified", "setup", "sha256", "unbroken", "unmarked"]
+__all__ += ["without_hosts"]
 
 BOOK = Path(__file__).resolve().parents[1]
 
@@ -22,6 +23,8 @@ NEEDED_FOR = {"design-tabs": "sd-tab-set", "sphinx-design": 'class="sd-'}
 THEBE_BODY = re.compile(
     r'<script type="text/x-thebe.*?</script>\s*<script>kernelName.*?</script>', re.S
 )
+# “2 · 10⁻¹⁶” is one number. Code is left as it is.
+POWER = re.compile(r"<pre.*?</pre>|(?<=\d) · (?=10(?:[⁰¹²³⁴-⁹⁻]|<sup>))", re.S)
 # Scripts may name the address where SVG got its name: nobody goes there.
 COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 
@@ -67,7 +70,17 @@ def mended(body: str) -> str:
     '<td></td>'
     """
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")  # it has words
     return re.sub(r'<th class="head">(<p>\s*</p>)?</th>', "<td></td>", body)
+
+
+def unbroken(body: str) -> str:
+    """Keep a power of ten on one line.
+
+    >>> unbroken("off by 2 · 10⁻¹⁶, 3 · 4")
+    'off by 2&nbsp;·&nbsp;10⁻¹⁶, 3 · 4'
+    """
+    return POWER.sub(lambda found: found[0] if found[0][0] == "<" else "&nbsp;·&nbsp;", body)
 
 
 def unmarked(body: str, styles: str) -> str:
@@ -121,7 +134,7 @@ def _size(file: str | None) -> str:
 
 def _slim(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     pictures = {name: str(Path(app.srcdir, file)) for file, name in app.builder.images.items()}
-    body = with_sizes(mended(THEBE_BODY.sub("", context.get("body", ""))), pictures)
+    body = with_sizes(unbroken(mended(THEBE_BODY.sub("", context.get("body", "")))), pictures)
     for kind in ("script_files", "css_files"):
         assets = context.get(kind, [])
         context[kind] = [a for a in assets if is_needed(str(getattr(a, "filename", a)), body)]

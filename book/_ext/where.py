@@ -1,4 +1,4 @@
-"""Where am I: a page's part, its place among the chapters, and what the next one asks."""
+"""Where am I: part, place among the chapters, station on the way, what the next one asks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any
 import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
-__all__ = ["parts_of", "setup"]
+__all__ = ["parts_of", "setup", "stations_of"]
+
+# From a text to better numbers, and round again. Every notebook says in one line where it is.
+WAY = ("text", "tokens", "vectors", "attention", "block", "logits", "loss", "update")
+BEGINS, ENDS = " → ".join(WAY[:2]), " → and again."
 
 
 def parts_of(toc: dict) -> dict[str, tuple[str, str]]:
@@ -29,6 +34,24 @@ def parts_of(toc: dict) -> dict[str, tuple[str, str]]:
     return {file: (part, f"{i} of {len(found)}") for i, (file, part) in enumerate(found, 1)}
 
 
+def stations_of(line: nodes.paragraph) -> list[tuple[str, bool]]:
+    """Read a notebook's line “text → **tokens** → … → and again.”: stations, and who is bold.
+
+    >>> text, strong = nodes.Text, nodes.strong
+    >>> line = nodes.paragraph("", "", strong("", "text"))
+    >>> line += [text(" → "), text(" → ".join(WAY[1:])), text(" → and again.")]
+    >>> stations_of(line)[:2]
+    [('text', True), ('tokens', False)]
+    """
+    said = line.astext()
+    here = {bold.astext() for bold in line.findall(nodes.strong)}
+    names = said.removesuffix(ENDS).split(" → ")
+    if tuple(names) != WAY or not here <= set(WAY) or not here:
+        wanted = " → ".join(WAY) + ENDS
+        raise ExtensionError(f"{said!r} is not {wanted!r} with the chapter's stations in bold")
+    return [(name, name in here) for name in names]
+
+
 def _begin(app: Sphinx) -> None:
     toc = Path(app.confdir, "_toc.yml").read_text(encoding="utf-8")
     app.config.add("chapter_places", parts_of(yaml.safe_load(toc)), "", dict)
@@ -42,8 +65,21 @@ def _ask(app: Sphinx, doctree: nodes.document) -> None:
         app.env.metadata[page]["question"] = bold.astext()
 
 
+def _find(app: Sphinx, doctree: nodes.document) -> None:
+    """Take the line of stations out of a chapter: it stands at the head of the page."""
+    page = app.env.docname
+    if not page.startswith("notebooks/"):
+        return
+    lines = [p for p in doctree.findall(nodes.paragraph) if p.astext().startswith(BEGINS)]
+    if len(lines) != 1:
+        raise ExtensionError(f"{page} has {len(lines)} lines that begin with {BEGINS!r}, not one")
+    app.env.metadata[page]["stations"] = stations_of(lines[0])
+    lines[0].parent.remove(lines[0])
+
+
 def _tell(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     context["part"], context["place"] = app.config.chapter_places.get(page, ("", ""))
+    context["stations"] = app.env.metadata.get(page, {}).get("stations", [])
     link = (context.get("next") or {}).get("link", "")  # from this page's folder
     following = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
     about = app.env.metadata.get(following.removesuffix(".html"), {})
@@ -54,5 +90,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", _begin)
     app.connect("doctree-read", _ask)
+    app.connect("doctree-read", _find)
     app.connect("html-page-context", _tell, priority=900)
     return {"version": "1.0", "parallel_read_safe": True, "parallel_write_safe": True}

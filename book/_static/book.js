@@ -52,6 +52,16 @@ const reach = new ResizeObserver((seen) => seen.forEach(({ target }) => {
 }));
 every("pre, .pst-scrollable-table-container, .text_html, div.math", (box) => reach.observe(box));
 
+// On paper every fold is open: styles do it where they can, and here where they cannot.
+if (!CSS.supports("selector(::details-content)")) {
+  let shut = [];
+  addEventListener("beforeprint", () => {
+    shut = [...document.querySelectorAll("details:not([open])")];
+    shut.forEach((fold) => { fold.open = true; });
+  });
+  addEventListener("afterprint", () => shut.forEach((fold) => { fold.open = false; }));
+}
+
 // The heading that is being read is marked in the list of contents.
 const places = new Map();
 every("#contents a[href^='#']", (link) => {

@@ -110,7 +110,7 @@ def test_a_page_loads_only_what_it_uses(site, name):
     wanted = {"book.js", "where.js"}
     wanted |= {script for script, markup in needs.items() if page.select(markup)}
     wanted |= {"quiz.js"} if name.startswith("notebooks/") else set()
-    wanted |= SEARCH if name == "search" else set()
+    wanted |= {*SEARCH, "search.js"} if name == "search" else set()
     assert loaded == wanted
     assert not page.select("link[rel=stylesheet]"), "no page here uses cards or tabs"
 

@@ -6,9 +6,12 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from gpt2_tutorial import figures
 from gpt2_tutorial.autograd import Node
+from gpt2_tutorial.figures.collisions import collisions
+from gpt2_tutorial.gpt import GPT, GPTConfig
 
 ROWS = [
     {"name": "uniform", "val": 4.174, "chapter": "00"},
@@ -19,7 +22,7 @@ BROKEN = {
     "train": {"step": [1, 2, 3], "loss": [4.2, 3.0, None]},
     "looks": {"step": [0, 3], "val": [4.2, None]},
 }
-HISTORY = [dict(tokens=1000 * n, train=3 - n / 9, val=3 - n / 10) for n in range(5)]
+HISTORY = [dict(tokens=1000 * n, train=3 - n / 4, val=3 - n / 4.2) for n in range(5)]
 DAY = {"about": {"device": "Some GPU"}}
 SECONDS = [dict(seconds=30 * n, val=3 - n / 3) for n in range(6)]
 COLAB = DAY | {"curve": SECONDS, "kneser_ney": 1.539, "seconds_to_kneser_ney": 131.0}
@@ -39,11 +42,21 @@ EXAMPLES = {
     "count_grid": lambda f: f(torch.arange(64).view(8, 8), list("\n abquyz")),
     "curve_by_seconds": lambda f: f(COLAB),
     "curve_sheet": lambda f: f({"A": BROKEN, "B": BROKEN}, BROKEN),
-    "dealt_strip": lambda f: f(pieces=12, ranks=3, at_once=2),
+    "dealt_strip": lambda f: f(pieces=24, ranks=3, at_once=2, shards=4),
     "difference_grid": lambda f: f(torch.eye(8) / 10, list("\n abquyz")),
     "first_losses": lambda f: f(SCRIPT),
+    "from_token_to_bet": lambda f: f(
+        ["a", "b"],
+        torch.eye(2),
+        torch.ones(2),
+        torch.eye(2),
+        torch.eye(2),
+        torch.tensor([0.9, 0.1]),
+        {"x": 0.7, "y": 0.3},
+    ),
     "formula_graph": lambda f: f(doubled(3), backward=True, twice="a"),
     "girl_or_boy": lambda f: f({1: 0.5, 2: 0.6}),
+    "heads_and_back": lambda f: f(B=2, T=8, H=4, D=8),
     "head_grids": lambda f: f(torch.eye(3).repeat(4, 1, 1), list("a b")),
     "layer_gaps": lambda f: f({"a": [("wte", 0.0), ("h.0", 1e-15)], "b": [("wte", 1.0)]}),
     "learned_by_heart": lambda f: f([1, 2, 3], [3.0, 2.0, 1.0], [3.0, 2.5, 2.8]),
@@ -51,14 +64,14 @@ EXAMPLES = {
     "look_back": lambda f: f([0.7, 0.2, 0.1]),
     "loss_by_compute": lambda f: f({"a": ([1, 9], [2.0, 1.5])}, {"table": 1.8}, (4, 1.8)),
     "loss_by_order": lambda f: f({1: 2.4, 2: 1.9}, {1: 2.5, 2: 2.0}, best=2.0),
-    "loss_by_place": lambda f: f({"a": [3.0, 2.0, 2.0], "b": [0.0, 0.0, 3.0]}),
+    "loss_by_place": lambda f: f({"a": [3.0, *[2.0] * 19], "b": [*[0.0] * 19, 3.0]}),
     "loss_by_width": lambda f: f({1: 3.0, 2: 2.5, 4: 2.4}, table=2.3, letters=3.3),
-    "loss_by_rate": lambda f: f({"SGD": {1: 3.0, 10: 2.5, 100: 9.0}, "AdamW": {0.1: 2.0}}),
+    "loss_by_rate": lambda f: f({"SGD": {1: 3.0, 10: 2.5, 100: 9.0}, "AdamW": {0.1: 2.4, 1: 4.2}}),
     "loss_curve": lambda f: f({"a": [3.0, 2.0], "b": [3.0, 4.0]}, counted=2.0),
     "merge_tree": lambda f: f([["h", "u", "g"], ["h", "ug"], ["hug"]], ["", "u + g", "h + ug"]),
     "memory_by_length": lambda f: f({"a": {256: 1.0, 512: 4.0}, "b": {256: 0.1, 512: 0.2}}),
     "memory_strip": lambda f: f({"direct view": torch.arange(8).view(2, 2, 2)}),
-    "model_zoom": lambda f: f(),
+    "model_zoom": lambda f: f(GPTConfig()),
     "moments_of_a_save": lambda f: f([("mkdir", 1), ("rename", 1), ("open", 2)], old=1, new=2),
     "near_and_far": lambda f: f({"MLP": ([99.0, 100.0], [48.0, 51.0]), "head": ([100.0], [100.0])}),
     "next_bets": lambda f: f(list("ab\n"), [0.5, 0.3, 0.2], after="q "),
@@ -67,7 +80,6 @@ EXAMPLES = {
     "one_vector": lambda f: f(["a mole", "one mole of gas"], "mole", [0.5, -1.0]),
     "overlap": lambda f: f(["block 1", "block 0"]),
     "parameter_map": lambda f: f(40, 1, attention=3, mlp=6, blocks=2),
-    "pipeline": lambda f: f(here=["loss"]),
     "prefix_tree": lambda f: f({"king": 9, "kiss": 2, "kind": 4}),
     "price_of_a_guess": lambda f: f(),
     "rank_map": lambda f: f(machines=2, gpus=4),
@@ -75,7 +87,7 @@ EXAMPLES = {
     "road": lambda f: f([("ln_1", "attn"), ("ln_2", "mlp")], norm_on_road=True),
     "rungs": lambda f: f([RUNG, RUNG | {"name": "+ b"}]),
     "scaling_law": lambda f: f([(1e9, 2.2, "a"), (1e10, 2.0, "b")], (5.3, -0.04), floor=1.5),
-    "schedule": lambda f: f([0.5, 1.0, 0.5, 0.1, 0.1], warmup_steps=2),
+    "schedule": lambda f: f([0.5, 1.0, *[0.8] * 8, *[0.5] * 5, *[0.1] * 9], warmup_steps=2),
     "score_spread": lambda f: f({1: 1.0, 4: 2.0, 64: 8.0}),
     "score_tiles": lambda f: f(4, row=2, column=1),
     "script_calls": lambda f: f(),
@@ -128,7 +140,9 @@ def test_a_figure_is_valid_svg_with_all_its_letters_and_the_same_each_time(name,
     root = ET.fromstring(first.svg)
     assert root.tag.endswith("svg")
     width = float(root.get("width").removesuffix("pt"))
-    assert width <= 6.0 * 72, "wider than the page's column: letters would shrink"
+    assert width <= 704 * 3 / 4, "wider than the page's column: letters would shrink"
+    assert first.collisions == [], "letters that nobody can read"
+    assert "<pattern" not in first.svg, "a hatch: letters on it are hard to read"
     assert not [w for w in recwarn if "missing from" in str(w.message)]
 
 
@@ -142,3 +156,58 @@ def test_a_picture_of_a_gpu_shows_what_a_log_that_stopped_early_has():
     assert "<svg" in figures.curve_by_seconds(DAY | {"curve": SECONDS}).svg
     assert "<svg" in figures.curve_by_seconds(COLAB | {"seconds_to_kneser_ney": None}).svg
     assert "<svg" in figures.first_losses(DAY | {"losses": [10.9, 9.5], "killed_at": 2}).svg
+
+
+CHALK = {"fontsize": 13}
+UNREADABLE = {
+    "'one' touches 'two'": lambda f: (f.text(0.5, 0.5, "one", **CHALK), f.text(0.51, 0.5, "two")),
+    "'name' is cut off": lambda f: f.text(0.98, 0.5, "name", **CHALK),
+    "'fine' has letters of 8 points": lambda f: f.text(0.5, 0.5, "fine", fontsize=8),
+    "'label' is crossed by a line": lambda f: (
+        f.add_subplot().plot([0, 1], [0, 1]), f.axes[0].text(0.4, 0.42, "label", **CHALK),
+    ),
+    "'wide label' is crossed by an edge": lambda f: (
+        f.add_subplot(xlim=(-1, 1)).bar(0, 1, 0.1),
+        f.axes[0].text(-0.1, 0.5, "wide label", **CHALK),
+    ),
+    "'low' is crossed by an axis": lambda f: f.add_subplot().text(0.5, -0.02, "low", **CHALK),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", UNREADABLE)
+def test_letters_that_nobody_can_read_are_found(said):
+    figure = Figure()
+    UNREADABLE[said](figure)
+    figure.draw_without_rendering()
+    assert said in collisions(figure)
+
+
+@pytest.mark.parametrize("angle", [0, 90])
+def test_letters_that_stand_apart_are_not(angle):
+    figure = Figure()
+    axes = figure.add_subplot(ylim=(0, 1))
+    axes.plot([0, 1], [0, 0.2])
+    axes.text(0.5, 0.6, "high above", rotation=angle, **CHALK)
+    axes.text(0.5, 0.1, "on the line", bbox={"facecolor": "white"}, **CHALK)
+    axes.set_xlabel("a name", **CHALK)
+    axes.tick_params(labelsize=12)
+    figure.draw_without_rendering()
+    assert collisions(figure) == []
+
+
+def test_a_picture_tells_a_notebook_of_letters_that_nobody_can_read():
+    fine = figures.Picture(lambda ax: ax.text(0.5, 0.5, "a"))
+    poor = figures.Picture(lambda ax: (ax.text(0.5, 0.5, "a"), ax.text(0.5, 0.5, "b")))
+    assert fine._repr_mimebundle_()["text/plain"] == "<a picture>"
+    assert poor._repr_mimebundle_()["text/plain"] == "<a picture>; 'a' touches 'b'"
+
+
+@pytest.mark.parametrize(
+    "config", [GPTConfig(), GPTConfig(n_layer=2, n_head=4, n_embd=64, block_size=32)]
+)
+def test_the_numbers_in_the_picture_of_gpt2_are_those_of_the_model(config):
+    with torch.device("meta"):
+        model = GPT(config)
+    block, said = model.transformer.h[0], figures.model_zoom(config).svg
+    for part in (model, block, block.attn, block.mlp):
+        assert f"{sum(p.numel() for p in part.parameters()):,}" in said

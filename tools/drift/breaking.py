@@ -94,4 +94,12 @@ def put_metadata(**values: object) -> Change:
 
 
 def alt(text: str, *numbers: str) -> Change:
-    return put_metadata(mystnb={"image": {"alt": text}}, numbers=list(numbers))
+    def change(place: dict) -> None:
+        place["metadata"].setdefault("mystnb", {})["image"] = {"alt": text}
+        place["metadata"]["numbers"] = list(numbers)
+
+    return change
+
+
+def caption(text: str) -> Change:
+    return lambda place: place["metadata"].setdefault("mystnb", {}).update(figure={"caption": text})

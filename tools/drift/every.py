@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from drift import alt, exercises, form, glossary_order, numbers, parts, reading_order, same_code
+from drift import (
+    alt,
+    captions,
+    exercises,
+    form,
+    glossary_order,
+    numbers,
+    parts,
+    reading_order,
+    same_code,
+)
 
 CHECKS: tuple[Callable[[Path], list[str]], ...] = (
     same_code.shown_is_source,
@@ -26,6 +36,8 @@ CHECKS: tuple[Callable[[Path], list[str]], ...] = (
     parts.in_order,
     parts.card_links,
     alt.texts,
+    captions.texts,
+    captions.numbers,
     exercises.agree,
     glossary_order.in_order,
     glossary_order.few_new_terms,

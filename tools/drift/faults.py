@@ -9,6 +9,7 @@ from drift.breaking import (
     Break,
     add,
     alt,
+    caption,
     change_file,
     find,
     grow,
@@ -350,6 +351,24 @@ ALT = {
         Fault("no figure", in_cell(alt(WORDS), tag="src:"), "without a figure"),
     ]
 }
+CAPTIONS = {
+    "texts": [
+        Fault("none", in_cell(caption(""), **FIGURE), "no caption"),
+        Fault("short", in_cell(caption("A few words."), **FIGURE), "has 3 words"),
+        Fault("no stop", in_cell(caption("These are words without an end"), **FIGURE), "full stop"),
+        Fault("no figure", in_cell(caption(f"{WORDS}."), tag="src:"), "without a figure"),
+    ],
+    "numbers": [
+        Fault(
+            "wrong",
+            in_cell(caption("It says 0.25<!-- =:1/2 --> to all of us."), **FIGURE),
+            "says 0.25",
+        ),
+        Fault(
+            "no source", in_cell(caption("It says 0.25 to all of us."), **FIGURE), "has no source"
+        ),
+    ],
+}
 LAST_BLOCK = r"```python\n(?![\s\S]*```python)"
 CALL = r'check\("00\.1", \w+\)'
 EXERCISES = {
@@ -411,6 +430,7 @@ FAULTS: dict[str, list[Fault]] = {
         "form": FORM,
         "parts": PARTS,
         "alt": ALT,
+        "captions": CAPTIONS,
         "exercises": EXERCISES,
         "glossary_order": GLOSSARY,
     }.items()

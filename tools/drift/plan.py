@@ -81,6 +81,7 @@ MAX_LINES = 25
 MAX_SRC_LINES = 45
 MAX_NEW_TERMS = 14
 ALT_WORDS = (15, 60)
+CAPTION_WORDS = (5, 26)
 
 # words before a number that make it a version or a label instead of a claim
 LABELS = (

@@ -94,6 +94,10 @@ ALT = {
     "01": "Number grid of a table: each row is a letter, and the darkest square holds 51 % of "
     "everything that was ever counted in its row.",
 }
+CAPTIONS = {
+    "00": "One letter follows far more often than all others.",
+    "01": "A table of pairs says 51 %<!-- m:01.share --> of what it knows in one cell.",
+}
 SOURCE_CELLS = {"00": TEXT.partition('"""\n\n')[2], "01": NGRAM[NGRAM.index("@") :]}
 SOURCE_CELLS["01"] = SOURCE_CELLS["01"].partition("\n\n\ndef hidden")[0]
 IMPORTS = {
@@ -136,7 +140,8 @@ def cells(chapter: str) -> list[dict]:
     links = f"[Colab]({plan.COLAB_LINK}{chapter}_{slug}.ipynb) · "
     links += f"[page]({plan.PAGE_LINK}{chapter}_{slug}.html)"
     numbers = ["m:00.val"] if chapter == "00" else ["m:01.share"]
-    figure = code("figures.bars(1)", mystnb={"image": {"alt": ALT[chapter]}}, numbers=numbers)
+    shown = {"image": {"alt": ALT[chapter]}, "figure": {"caption": CAPTIONS[chapter]}}
+    figure = code("figures.bars(1)", mystnb=shown, numbers=numbers)
     return [
         markdown("card", f"# {slug}\n\n{links}"),
         code("import importlib.util", "setup"),

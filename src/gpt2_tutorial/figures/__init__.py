@@ -2,7 +2,6 @@
 
 from gpt2_tutorial.figures.chapter00 import (
     letter_frequencies,
-    pipeline,
     prefix_tree,
     price_of_a_guess,
     train_val_strip,
@@ -39,12 +38,19 @@ from gpt2_tutorial.figures.chapter06 import (
 from gpt2_tutorial.figures.chapter07 import (
     attention_frames,
     attention_grid,
+    from_token_to_bet,
     look_back,
     near_and_far,
     score_spread,
     spiky_weights,
 )
-from gpt2_tutorial.figures.chapter08 import cross_map, head_grids, memory_strip, self_and_cross
+from gpt2_tutorial.figures.chapter08 import (
+    cross_map,
+    head_grids,
+    heads_and_back,
+    memory_strip,
+    self_and_cross,
+)
 from gpt2_tutorial.figures.chapter09 import (
     loss_by_place,
     memory_by_length,
@@ -107,10 +113,12 @@ __all__ = [
     "difference_grid",
     "first_losses",
     "formula_graph",
+    "from_token_to_bet",
     "girl_or_boy",
     "gradient_lengths",
     "head_grids",
     "head_maps",
+    "heads_and_back",
     "layer_gaps",
     "learned_by_heart",
     "letter_frequencies",
@@ -135,7 +143,6 @@ __all__ = [
     "online_frames",
     "overlap",
     "parameter_map",
-    "pipeline",
     "positions_computed",
     "prefix_tree",
     "price_of_a_guess",

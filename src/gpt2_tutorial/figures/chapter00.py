@@ -8,38 +8,13 @@ from gpt2_tutorial.figures.style import (
     BLACK,
     ORANGE,
     SKY,
+    SMALL,
     VERMILLION,
     Picture,
-    arrow,
     bare,
     box,
     visible,
 )
-
-STAGES = ("text", "tokens", "vectors", "attention", "block", "logits", "loss", "update")
-
-
-def pipeline(here: Sequence[str] = ()) -> Picture:
-    """The map of the book: from text to loss and back again; the boxes of `here` are marked."""
-
-    def draw(ax):
-        bare(ax)
-        ax.set_xlim(-0.6, 3.6)
-        ax.set_ylim(-0.6, 1.9)
-        for i, stage in enumerate(STAGES):
-            x, y = (i, 1.3) if i < 4 else (7 - i, 0.3)  # the second row runs back
-            marked = stage in here
-            box(ax, x, y, stage, face=ORANGE if marked else "white",
-                fontweight="bold" if marked else "normal")  # fmt: skip
-            if i not in (3, 7):
-                step = 1 if i < 4 else -1
-                arrow(ax, (x + 0.36 * step, y), (x + 0.62 * step, y))
-        arrow(ax, (3, 1.06), (3, 0.54))
-        arrow(ax, (0, 0.54), (0, 1.06), linestyle="--")
-        ax.text(0.08, 0.8, "again, with better numbers", va="center", fontsize=10)
-        ax.text(1.5, -0.3, "bold on orange: you are here", ha="center", fontsize=10)
-
-    return Picture(draw, height=2.3)
 
 
 def prefix_tree(counts: Mapping[str, int]) -> Picture:
@@ -64,7 +39,7 @@ def prefix_tree(counts: Mapping[str, int]) -> Picture:
         ax.set_xlim(0.6, longest + 1.9)
         ax.set_ylim(-len(leaves) + 0.4, 0.6)
 
-    return Picture(draw, height=0.6 + 0.5 * len(leaves))
+    return Picture(draw, height=0.73 + 0.61 * len(leaves))
 
 
 def price_of_a_guess(probs: Sequence[float] = (1, 0.5, 0.25, 0.1, 0.01)) -> Picture:
@@ -72,13 +47,13 @@ def price_of_a_guess(probs: Sequence[float] = (1, 0.5, 0.25, 0.1, 0.01)) -> Pict
 
     def draw(ax):
         paid = [-math.log(p) + 0.0 for p in probs]
-        bars = ax.bar(range(len(probs)), paid, color=VERMILLION, hatch="..", edgecolor="white")
+        bars = ax.bar(range(len(probs)), paid, color=VERMILLION, edgecolor="white")
         ax.bar_label(bars, labels=[f"{nats:.2f}" for nats in paid], padding=2)
         ax.set_xticks(range(len(probs)), [f"{p:g}" for p in probs])
         ax.set_xlabel("probability you gave to what really came")
         ax.set_ylabel("you pay (nats)")
 
-    return Picture(draw, height=2.8)
+    return Picture(draw, height=3.42)
 
 
 def letter_frequencies(symbols: Sequence[str], shares: Sequence[float], top: int = 20) -> Picture:
@@ -87,10 +62,10 @@ def letter_frequencies(symbols: Sequence[str], shares: Sequence[float], top: int
 
     def draw(ax):
         ax.bar(range(top), [100 * share for share, _ in ranked], **BARS)
-        ax.set_xticks(range(top), [visible(symbol) for _, symbol in ranked], fontsize=12)
+        ax.set_xticks(range(top), [visible(symbol) for _, symbol in ranked], fontsize=14)
         ax.set_ylabel("% of the training text")
 
-    return Picture(draw, height=2.6)
+    return Picture(draw, height=3.17)
 
 
 def train_val_strip(train: int, val: int) -> Picture:
@@ -100,12 +75,12 @@ def train_val_strip(train: int, val: int) -> Picture:
         bare(ax)
         whole = train + val
         ax.barh(0, train / whole, height=0.5, color=SKY, edgecolor=BLACK)
-        ax.barh(0, val / whole, left=train / whole, height=0.5, color=ORANGE, hatch="//",
+        ax.barh(0, val / whole, left=train / whole, height=0.5, color=ORANGE,
                 edgecolor=BLACK)  # fmt: skip
         ax.text(train / whole / 2, 0, f"training: {train:,} characters", ha="center", va="center")
         ax.text(1, 0.32, f"validation: {val:,}", ha="right", va="bottom")
-        ax.text(0, -0.32, "“First Citizen: …”", ha="left", va="top", fontsize=10)
-        ax.text(1, -0.32, "reading order →", ha="right", va="top", fontsize=10)
+        ax.text(0, -0.32, "“First Citizen: …”", ha="left", va="top", fontsize=SMALL)
+        ax.text(1, -0.32, "reading order →", ha="right", va="top", fontsize=SMALL)
         ax.set_ylim(-0.7, 0.7)
 
-    return Picture(draw, height=1.4)
+    return Picture(draw, height=1.71)

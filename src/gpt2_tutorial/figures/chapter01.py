@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.colors import LogNorm
 
-from gpt2_tutorial.figures.style import BARS, BLACK, BLUE, VERMILLION, Picture, level, visible
+from gpt2_tutorial.figures.style import (
+    BARS,
+    BLACK,
+    BLUE,
+    HALO,
+    LARGE,
+    SMALL,
+    VERMILLION,
+    Picture,
+    level,
+    visible,
+)
 
 
 def number_grid(values, symbols: Sequence[str], form: str = "{:g}") -> Picture:
@@ -16,14 +27,14 @@ def number_grid(values, symbols: Sequence[str], form: str = "{:g}") -> Picture:
         ax.imshow(values, cmap="Blues", vmin=0, vmax=1.6 * top)  # pale enough for black numbers
         for i, row in enumerate(values):
             for j, value in enumerate(row):
-                ax.text(j, i, form.format(value), ha="center", va="center", fontsize=13)
+                ax.text(j, i, form.format(value), ha="center", va="center", fontsize=LARGE)
         names = [visible(symbol) for symbol in symbols]
-        ax.set_xticks(range(len(names)), names, fontsize=13)
-        ax.set_yticks(range(len(names)), names, fontsize=13)
+        ax.set_xticks(range(len(names)), names, fontsize=LARGE)
+        ax.set_yticks(range(len(names)), names, fontsize=LARGE)
         ax.set_xlabel("to: what came next")
         ax.set_ylabel("from: what we see")
 
-    return Picture(draw, height=3.2, width=4.4)
+    return Picture(draw, height=3.9, width=4.4)
 
 
 def count_grid(counts, symbols: Sequence[str], call_out: Sequence[str] = "qu\n") -> Picture:
@@ -35,8 +46,8 @@ def count_grid(counts, symbols: Sequence[str], call_out: Sequence[str] = "qu\n")
         shown[shown == 0] = float("nan")
         image = ax.imshow(shown, cmap="viridis", norm=LogNorm())
         ticks = range(0, len(names), 4)
-        ax.set_xticks(ticks, names[::4], fontsize=9)
-        ax.set_yticks(ticks, names[::4], fontsize=9)
+        ax.set_xticks(ticks, names[::4], fontsize=SMALL)
+        ax.set_yticks(ticks, names[::4], fontsize=SMALL)
         for symbol in call_out:
             row = symbols.index(symbol)
             ax.annotate(
@@ -51,7 +62,7 @@ def count_grid(counts, symbols: Sequence[str], call_out: Sequence[str] = "qu\n")
         bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.13)
         bar.set_label("times seen (blank: never)")
 
-    return Picture(draw, height=4.9)
+    return Picture(draw, height=5.98)
 
 
 def loss_by_order(train: Mapping[int, float], val: Mapping[int, float], best: float) -> Picture:
@@ -65,17 +76,17 @@ def loss_by_order(train: Mapping[int, float], val: Mapping[int, float], best: fl
             ax.plot(list(losses), list(losses.values()), mark + "-", color=color)
             for order, loss in losses.items():
                 ax.annotate(f"{loss:.2f}", (order, loss), (0, side), textcoords="offset points",
-                            ha="center", fontsize=10)  # fmt: skip
+                            ha="center", fontsize=SMALL, bbox=HALO)  # fmt: skip
             last = max(losses)
             ax.annotate(name, (last, losses[last]), (10, 0), textcoords="offset points",
-                        va="center", color=color)  # fmt: skip
+                        va="center", color=color, bbox=HALO)  # fmt: skip
         level(ax, best, f"best table: {best:.3f}")
         ax.set_xlim(min(val) - 0.4, max(val) + 1.9)
         ax.set_ylim(min(train.values()) - 0.35, max(val.values()) + 0.4)
         ax.set_xlabel("characters remembered")
         ax.set_ylabel("nats per character")
 
-    return Picture(draw, height=3.6)
+    return Picture(draw, height=4.39)
 
 
 def unseen_contexts(shares: Mapping[int, float]) -> Picture:
@@ -88,7 +99,7 @@ def unseen_contexts(shares: Mapping[int, float]) -> Picture:
         ax.set_xlabel("characters remembered")
         ax.set_ylabel("never seen (%)")
 
-    return Picture(draw, height=2.6)
+    return Picture(draw, height=3.17)
 
 
 def girl_or_boy(accuracy: Mapping[int, float]) -> Picture:
@@ -104,4 +115,4 @@ def girl_or_boy(accuracy: Mapping[int, float]) -> Picture:
         ax.set_xlabel("words remembered")
         ax.set_ylabel("right answers (%)")
 
-    return Picture(draw, height=2.8)
+    return Picture(draw, height=3.42)

@@ -6,10 +6,11 @@ from gpt2_tutorial.figures.style import (
     BARS,
     BLACK,
     BLUE,
+    HALO,
     ORANGE,
+    SMALL,
     VERMILLION,
     Picture,
-    level,
     visible,
 )
 
@@ -27,13 +28,14 @@ def slope(loss_at: Callable[[float], float], at: float, reach: float = 3.0) -> P
         ax.annotate(
             f"slope {rise:.2f}".replace("-", "−"),
             (at, loss_at(at)),
-            (14, 16),
+            (16, 18),
             textcoords="offset points",
+            bbox=HALO,
         )
         ax.set_xlabel("the third logit")
         ax.set_ylabel("loss (nats)")
 
-    return Picture(draw, height=2.8)
+    return Picture(draw, height=3.42)
 
 
 def before_and_after(before: Sequence, after: Sequence, target: int) -> Picture:
@@ -52,7 +54,7 @@ def before_and_after(before: Sequence, after: Sequence, target: int) -> Picture:
         ax.set_ylim(0, 1)
         ax.set_ylabel("probability")
 
-    return Picture(draw, height=2.8)
+    return Picture(draw, height=3.42)
 
 
 def loss_curve(runs: Mapping[str, Sequence[float]], counted: float) -> Picture:
@@ -65,12 +67,17 @@ def loss_curve(runs: Mapping[str, Sequence[float]], counted: float) -> Picture:
             at = len(losses) if len(runs) > 1 else len(losses) // 50
             ax.annotate(name, (at, losses[at - 1]), (6, 6), textcoords="offset points", color=color)
         steps = max(map(len, runs.values()))
-        level(ax, counted, f"counted: {counted:.2f}")
+        ax.axhline(counted, color=BLACK, linewidth=1, linestyle=(0, (4, 3)))
+        every = [counted, *(loss for losses in runs.values() for loss in losses)]
+        low, high = min(every), max(every)
+        ax.set_ylim(low - 0.2 * (high - low), high + 0.05 * (high - low))
+        ax.text(0.99, 0.02, f"broken line: counted, {counted:.2f}", transform=ax.transAxes,
+                ha="right", va="bottom", fontsize=SMALL)  # fmt: skip
         ax.set_xlim(0, steps * (1.04 if len(runs) == 1 else 1.33))
         ax.set_xlabel("step")
         ax.set_ylabel("loss (nats)")
 
-    return Picture(draw, height=3.0)
+    return Picture(draw, height=3.66)
 
 
 def difference_grid(off, symbols: Sequence[str]) -> Picture:
@@ -79,11 +86,11 @@ def difference_grid(off, symbols: Sequence[str]) -> Picture:
     def draw(ax):
         image = ax.imshow(off.numpy(), cmap="Blues", vmin=0, vmax=0.1)
         names, ticks = [visible(symbol) for symbol in symbols], range(0, len(symbols), 4)
-        ax.set_xticks(ticks, names[::4], fontsize=9)
-        ax.set_yticks(ticks, names[::4], fontsize=9)
+        ax.set_xticks(ticks, names[::4], fontsize=SMALL)
+        ax.set_yticks(ticks, names[::4], fontsize=SMALL)
         ax.set_xlabel("next character")
         ax.set_ylabel("this character")
         bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, extend="max")
         bar.set_label("bets differ by")
 
-    return Picture(draw, height=4.4)
+    return Picture(draw, height=5.37)

@@ -10,6 +10,8 @@ from gpt2_tutorial.figures.style import (
     ORANGE,
     PALE,
     SKY,
+    SMALL,
+    TEXT,
     VERMILLION,
     Picture,
     bare,
@@ -46,7 +48,7 @@ def two_nudges(f: Callable[[float], float], at: float, nudge: float) -> Picture:
         ax.set_xlabel("x")
         ax.set_ylabel("f(x)")
 
-    return Picture(draw, height=2.9)
+    return Picture(draw, height=3.54)
 
 
 def formula_graph(
@@ -72,13 +74,13 @@ def formula_graph(
             text = f"{name}\n{node.data:g}".replace("-", "−")
             if backward:
                 text += f"\nblame {node.grad:g}".replace("-", "−")
-            box(ax, x, y, text, face=ORANGE if name == twice else PALE, fontsize=10)
+            box(ax, x, y, text, face=ORANGE if name == twice else PALE, fontsize=SMALL)
         if twice is not None:
             _pieces(ax, nodes, places, twice)
         ax.set_xlim(-0.45, max(x for x, _ in places.values()) + 0.45)
         ax.set_ylim(-0.55, max(y for _, y in places.values()) + 0.5)
 
-    return Picture(draw, height=2.9 if backward else 2.5)
+    return Picture(draw, height=3.54 if backward else 3.05)
 
 
 def _places(nodes: Mapping[str, object]) -> dict[str, tuple[float, float]]:
@@ -112,7 +114,7 @@ def _edge(ax, start: tuple, end: tuple, bend: float, slope: float | None) -> Non
     if back:
         x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 - 0.62 * bend + 0.14
         label = f"×{slope:g}".replace("-", "−")
-        ax.text(x, y, label, ha="center", va="center", fontsize=10, color=VERMILLION)
+        ax.text(x, y, label, ha="center", va="center", fontsize=SMALL, color=VERMILLION)
 
 
 def _pieces(ax, nodes: Mapping[str, object], places: Mapping, twice: str) -> None:
@@ -123,7 +125,7 @@ def _pieces(ax, nodes: Mapping[str, object], places: Mapping, twice: str) -> Non
     pieces = " + ".join(f"{slope * grad:g}" for slope, grad in uses)
     x, y = places[twice]
     text = f"{pieces} = {target.grad:g}".replace("-", "−")
-    ax.text(x, y + 0.55, text, ha="center", fontsize=11, fontweight="bold")
+    ax.text(x, y + 0.55, text, ha="center", fontsize=TEXT, fontweight="bold")
 
 
 def borders(
@@ -153,4 +155,4 @@ def borders(
         ax.set_xlabel("first input")
         ax.set_ylabel("second input")
 
-    return Picture(draw, height=3.6)
+    return Picture(draw, height=4.39)

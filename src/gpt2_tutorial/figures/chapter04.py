@@ -8,8 +8,10 @@ from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
     GREEN,
+    HALO,
     ORANGE,
     PURPLE,
+    SMALL,
     VERMILLION,
     Picture,
 )
@@ -40,7 +42,7 @@ def valley(paths: Mapping[str, Sequence[Sequence[float]]]) -> Picture:
             strip.set_ylabel("y")
         strips[-1].set_xlabel("x (the star is the bottom)")
 
-    return Picture(draw, height=0.6 + 1.55 * len(paths))
+    return Picture(draw, height=0.73 + 1.89 * len(paths))
 
 
 def step_sizes(with_correction: Sequence[float], without: Sequence[float]) -> Picture:
@@ -53,10 +55,10 @@ def step_sizes(with_correction: Sequence[float], without: Sequence[float]) -> Pi
         top = max(range(len(without)), key=lambda i: without[i])
         ax.plot(top + 1, without[top], "o", color=VERMILLION)
         said = f"without: up to {without[top]:.1f}"
-        ax.annotate(said, (top + 1, without[top]), (10, 0), textcoords="offset points",
-                    color=VERMILLION)  # fmt: skip
-        ax.annotate(f"{without[0]:.1f}", (1, without[0]), (-8, 12), textcoords="offset points",
-                    color=VERMILLION)  # fmt: skip
+        ax.annotate(said, (top + 1, without[top]), (12, 6), textcoords="offset points",
+                    color=VERMILLION, bbox=HALO)  # fmt: skip
+        ax.annotate(f"{without[0]:.1f}", (1, without[0]), (-6, 16), textcoords="offset points",
+                    color=VERMILLION, bbox=HALO)  # fmt: skip
         ax.annotate("with: always 1", (1, 1), (2, -16), textcoords="offset points", color=BLUE)
         ax.set_xscale("log")
         ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
@@ -64,7 +66,7 @@ def step_sizes(with_correction: Sequence[float], without: Sequence[float]) -> Pi
         ax.set_xlabel("step")
         ax.set_ylabel("step size (learning rates)")
 
-    return Picture(draw, height=2.9)
+    return Picture(draw, height=3.54)
 
 
 def loss_by_rate(sweeps: Mapping[str, Mapping[float, float]], top: float = 4.3) -> Picture:
@@ -81,17 +83,17 @@ def loss_by_rate(sweeps: Mapping[str, Mapping[float, float]], top: float = 4.3) 
             ax.annotate(f"{best:g}", (best, losses[best]), (0, -22), ha="center",
                         textcoords="offset points", color=color)  # fmt: skip
             ax.annotate(name, (rates[0], losses[rates[0]]), (0, 9), color=color,
-                        textcoords="offset points", ha="center")  # fmt: skip
+                        textcoords="offset points", ha="center", bbox=HALO)  # fmt: skip
             for rate in (r for r in rates if losses[r] > top):
                 ax.annotate(f"↑ {losses[rate]:.0f}", (rate, top), (0, -12), color=color,
-                            textcoords="offset points", ha="right", fontsize=10)  # fmt: skip
+                            textcoords="offset points", ha="right", fontsize=SMALL)  # fmt: skip
         ax.set_xscale("log")
         ax.set_ylim(2.2, top)
         ax.margins(x=0.08)
         ax.set_xlabel("learning rate")
         ax.set_ylabel("loss (nats)")
 
-    return Picture(draw, height=3.6)
+    return Picture(draw, height=4.39)
 
 
 def schedule(rates: Sequence[float], warmup_steps: int) -> Picture:
@@ -103,7 +105,7 @@ def schedule(rates: Sequence[float], warmup_steps: int) -> Picture:
         top = max(rates)
         ax.annotate("warm-up", (warmup_steps, top * 0.12), (6, 0), textcoords="offset points")
         where = (warmup_steps + len(rates)) // 2
-        ax.annotate("half a wave down", (where, rates[where]), (8, 4), textcoords="offset points")
+        ax.annotate("half a wave down", (where, rates[where]), (10, 10), textcoords="offset points")
         ax.annotate("min_lr", (len(rates) - 1, rates[-1]), (0, 6),
                     textcoords="offset points", ha="right")  # fmt: skip
         ax.set_ylim(0, top * 1.08)
@@ -111,4 +113,4 @@ def schedule(rates: Sequence[float], warmup_steps: int) -> Picture:
         ax.set_xlabel("step")
         ax.set_ylabel("learning rate")
 
-    return Picture(draw, height=2.7)
+    return Picture(draw, height=3.29)

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
     GREEN,
+    GREY,
+    HALO,
     ORANGE,
     PURPLE,
     SKY,
+    SMALL,
     VERMILLION,
     Picture,
     arrow,
@@ -35,16 +40,35 @@ def character_map(points: Mapping[str, Sequence[float]]) -> Picture:
             where = list(zip(*mine.values(), strict=True)) or [(), ()]
             look = {"color": color, "markersize": 6, "label": name, "linestyle": ""}
             ax.plot(where[0], where[1], marker, **look)
-            for character, place in mine.items():
-                ax.annotate(
-                    visible(character), place, (6, -3), textcoords="offset points", fontsize=11
-                )
+        for character, place, name_at in _named(points):
+            ax.plot(*zip(place, name_at, strict=True), color=GREY, linewidth=0.7, zorder=0)
+            ax.text(*name_at, visible(character), ha="center", va="center", bbox=HALO, zorder=1)
         ax.margins(0.08)
         ax.set_xlabel("first number")
         ax.set_ylabel("second number")
-        ax.legend(frameon=False, fontsize=10, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 
-    return Picture(draw, height=5.0)
+    return Picture(draw, height=6.6)
+
+
+def _named(
+    points: Mapping[str, Sequence[float]], wide: float = 560, high: float = 480, room: float = 21
+) -> list[tuple[str, Sequence[float], Sequence[float]]]:
+    """Each character, its place, and a place for its name: `room` pixels from every other one."""
+    places = np.array(list(points.values()), dtype=float)
+    scale = np.array([wide, high]) / (np.ptp(places, axis=0) + 1e-9)
+    marks = places * scale
+    turns = np.arange(len(marks)) * 2.4  # names begin on all sides of their marks
+    names = marks + 14 * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    for _ in range(400):
+        push = np.zeros_like(names)
+        for others, least in ((names, room), (marks, 0.7 * room)):
+            apart = names[:, None] - others[None]
+            far = np.hypot(*apart.transpose(2, 0, 1)) + 1e-9
+            close = np.clip(least - far, 0, None) * (far > 1e-6)
+            push += (apart / far[..., None] * close[..., None]).sum(1)
+        names += 0.3 * push + 0.02 * (marks - names)  # and not too far from its mark
+    return list(zip(points, places.tolist(), (names / scale).tolist(), strict=True))
 
 
 def loss_by_width(losses: Mapping[int, float], table: float, letters: float) -> Picture:
@@ -56,13 +80,13 @@ def loss_by_width(losses: Mapping[int, float], table: float, letters: float) -> 
         for r in widths:
             ax.annotate(
                 f"{losses[r]:.2f}", (r, losses[r]), (0, 8), textcoords="offset points",
-                ha="center", fontsize=10,
+                ha="center", fontsize=SMALL, bbox=HALO,
             )  # fmt: skip
         level(ax, letters, f"letter frequencies: {letters:.2f}")
         ax.axhline(table, color=BLACK, linewidth=1, linestyle=(0, (4, 3)))
         ax.annotate(
             f"the full table: {table:.2f}", (1, table), (-8, -4), textcoords="offset points",
-            va="top", fontsize=10,
+            va="top", fontsize=SMALL,
         )  # fmt: skip
         ax.set_xscale("log", base=2)
         ax.set_xticks(widths, [str(r) for r in widths])
@@ -70,7 +94,7 @@ def loss_by_width(losses: Mapping[int, float], table: float, letters: float) -> 
         ax.set_xlabel("numbers per character, r")
         ax.set_ylabel("loss (nats), validation")
 
-    return Picture(draw, height=3.2)
+    return Picture(draw, height=3.9)
 
 
 def shape_flow(stages: Sequence[tuple[str, str]]) -> Picture:
@@ -81,12 +105,19 @@ def shape_flow(stages: Sequence[tuple[str, str]]) -> Picture:
         ax.set_xlim(-0.45, len(stages) - 0.55)
         ax.set_ylim(-0.7, 0.75)
         for i, (shape, label) in enumerate(stages):
-            box(ax, i, 0.2, shape, face=SKY if i in (0, len(stages) - 1) else "white", fontsize=10)
-            ax.text(i, -0.2, label, ha="center", va="top", fontsize=9.5)
+            box(
+                ax,
+                i,
+                0.2,
+                shape,
+                face=SKY if i in (0, len(stages) - 1) else "white",
+                fontsize=SMALL,
+            )
+            ax.text(i, -0.2, label, ha="center", va="top", fontsize=SMALL)
             if i:
                 arrow(ax, (i - 0.58, 0.2), (i - 0.4, 0.2))
 
-    return Picture(draw, height=1.5)
+    return Picture(draw, height=1.83)
 
 
 def learned_by_heart(
@@ -115,7 +146,7 @@ def learned_by_heart(
         ax.set_ylabel("loss (nats)")
         ax.margins(y=0.15)
 
-    return Picture(draw, height=3.0)
+    return Picture(draw, height=3.66)
 
 
 def one_vector(sentences: Sequence[str], word: str, vector: Sequence[float]) -> Picture:
@@ -135,6 +166,6 @@ def one_vector(sentences: Sequence[str], word: str, vector: Sequence[float]) -> 
             arrow(ax, (6.3 if after else 4.1, top - i), (7.35, top / 2), color=PURPLE)
         numbers = ", ".join(f"{value:.1f}".replace("-", "−") for value in vector)
         box(ax, 8.65, top / 2, f"({numbers})", face=ORANGE)
-        ax.text(8.65, top / 2 + 0.5, f"the row of “{word}”", ha="center", fontsize=10)
+        ax.text(8.65, top / 2 + 0.5, f"the row of “{word}”", ha="center", fontsize=SMALL)
 
-    return Picture(draw, height=0.8 + 0.5 * len(sentences))
+    return Picture(draw, height=0.98 + 0.61 * len(sentences))

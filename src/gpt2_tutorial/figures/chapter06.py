@@ -5,13 +5,17 @@ from collections.abc import Mapping, Sequence
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
+    LARGE,
     ORANGE,
     SKY,
+    SMALL,
+    TEXT,
     VERMILLION,
     Picture,
     bare,
     box,
     level,
+    tint,
     visible,
 )
 
@@ -36,15 +40,15 @@ def merge_tree(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> Picture:
         for y, (row, note) in enumerate(zip(rows, notes, strict=True)):
             old = rows[y - 1] if y else row
             for x, token in zip(places(row), row, strict=True):
-                box(ax, x, y, token, face=ORANGE if token not in old else "white", fontsize=13)
-            ax.text(width + 0.1, y, note, va="center", fontsize=11)
+                box(ax, x, y, token, face=ORANGE if token not in old else "white", fontsize=LARGE)
+            ax.text(width + 0.1, y, note, va="center", fontsize=TEXT)
             if y:
                 joined = next(i for i, token in enumerate(row) if token not in old)
                 ends = places(row)[: joined + 1] + places(row)[joined:]
                 for below, above in zip(places(old), ends, strict=True):
                     ax.plot([below, above], [y - 0.66, y - 0.3], color=BLACK, linewidth=1)
 
-    return Picture(draw, height=0.5 + 0.75 * len(rows))
+    return Picture(draw, height=0.61 + 0.92 * len(rows))
 
 
 def byte_map(letters: Mapping[int, str]) -> Picture:
@@ -54,22 +58,22 @@ def byte_map(letters: Mapping[int, str]) -> Picture:
         moved = [byte for byte, letter in sorted(letters.items()) if ord(letter) != byte]
         for row in range(16):
             columns = [byte % 16 for byte in moved if byte // 16 == row]
-            look = {"facecolor": "#FBE3AE", "edgecolor": ORANGE, "linewidth": 1}
+            look = {"facecolor": tint(ORANGE, 0.35), "edgecolor": ORANGE, "linewidth": 1}
             ax.bar(columns, 1, 1, row - 0.5, **look)
         for byte, letter in letters.items():
             row, column = divmod(byte, 16)
             bold = "bold" if byte in moved else "normal"
-            place = {"ha": "center", "va": "center", "fontsize": 10.5}
+            place = {"ha": "center", "va": "center", "fontsize": SMALL}
             ax.text(column, row, letter, fontweight=bold, **place)
         ax.set_xlim(-0.55, 15.55)
         ax.set_ylim(15.55, -0.55)
-        ax.set_xticks(range(16), [f"+{i}" for i in range(16)], fontsize=9)
-        ax.set_yticks(range(16), [str(16 * i) for i in range(16)], fontsize=9)
+        ax.set_xticks(range(16), [f"+{i}" for i in range(16)], fontsize=SMALL)
+        ax.set_yticks(range(16), [str(16 * i) for i in range(16)], fontsize=SMALL)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.set_title(f"boxed and bold: the {len(moved)} bytes that got another letter")
 
-    return Picture(draw, height=5.0)
+    return Picture(draw, height=6.1)
 
 
 def token_strips(rows: Sequence[Sequence[tuple[str, int]]], mark: int) -> Picture:
@@ -87,17 +91,17 @@ def token_strips(rows: Sequence[Sequence[tuple[str, int]]], mark: int) -> Pictur
             x = 0
             for text, id in row:
                 width = max(len(text), 2)
-                look = {"color": ORANGE, "hatch": ".."} if id == mark else {"color": SKY}
+                look = {"color": ORANGE} if id == mark else {"color": SKY}
                 look |= {"alpha": 0.55, "edgecolor": BLACK, "linewidth": 1}
                 look["facecolor"] = look.pop("color")
                 ax.barh(-y, width - 0.12, 0.44, x + 0.06, **look)
                 bold = "bold" if id == mark else "normal"
                 middle = x + width / 2
                 ax.text(middle, -y, seen(text), ha="center", va="center", fontweight=bold)
-                ax.text(middle, -y - 0.27, str(id), ha="center", va="top", fontsize=9)
+                ax.text(middle, -y - 0.27, str(id), ha="center", va="top", fontsize=SMALL)
                 x += width
 
-    return Picture(draw, height=0.2 + 0.78 * len(rows))
+    return Picture(draw, height=0.24 + 0.95 * len(rows))
 
 
 def compression(curve: Mapping[int, float], other: float, name: str) -> Picture:
@@ -109,7 +113,7 @@ def compression(curve: Mapping[int, float], other: float, name: str) -> Picture:
         for n in merges:
             ax.annotate(
                 f"{curve[n]:.2f}", (n, curve[n]), (6, -12), textcoords="offset points",
-                fontsize=10,
+                fontsize=SMALL,
             )  # fmt: skip
         level(ax, other, f"{name}: {other:.2f}")
         ax.set_ylim(0.7, other + 0.35)
@@ -117,7 +121,7 @@ def compression(curve: Mapping[int, float], other: float, name: str) -> Picture:
         ax.set_xlabel("merges")
         ax.set_ylabel("bytes per token")
 
-    return Picture(draw, height=3.0)
+    return Picture(draw, height=3.66)
 
 
 def two_units(tokens: Mapping[int, float], characters: Mapping[int, float]) -> Picture:
@@ -133,7 +137,7 @@ def two_units(tokens: Mapping[int, float], characters: Mapping[int, float]) -> P
             for size in sizes:
                 ax.annotate(
                     f"{losses[size]:.2f}", (size, losses[size]), shift, ha="center",
-                    textcoords="offset points", fontsize=10, color=color,
+                    textcoords="offset points", fontsize=SMALL, color=color,
                 )  # fmt: skip
             middle = sizes[len(sizes) // 2]
             up = 26 if shift[1] > 0 else 12
@@ -148,4 +152,4 @@ def two_units(tokens: Mapping[int, float], characters: Mapping[int, float]) -> P
         ax.set_xlabel("tokens in the vocabulary")
         ax.set_ylabel("loss (nats)")
 
-    return Picture(draw, height=3.4)
+    return Picture(draw, height=4.15)

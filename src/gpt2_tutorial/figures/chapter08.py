@@ -5,22 +5,27 @@ from collections.abc import Mapping, Sequence
 import torch
 from matplotlib.patches import Rectangle
 
+from gpt2_tutorial.figures.draw import badge, frame, panel, say, sheet
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
     GREEN,
     ORANGE,
     PALE,
+    PURPLE,
     SKY,
+    SMALL,
     VERMILLION,
     Picture,
     arrow,
     bare,
     box,
+    tint,
     visible,
 )
 
-HEADS = ((SKY, ""), (ORANGE, "//"))  # colour and hatch of head 0, head 1
+HEADS = (SKY, ORANGE)  # the colours of head 0 and head 1
+HUES = (SKY, ORANGE, GREEN, PURPLE)  # of more heads, over and over
 
 
 def memory_strip(ways: Mapping[str, torch.Tensor]) -> Picture:
@@ -34,7 +39,7 @@ def memory_strip(ways: Mapping[str, torch.Tensor]) -> Picture:
         ax.set_xlim(-0.6, first.numel() + 4.9)
         ax.set_ylim(-4.6 * (len(ways) - 1) - 1.9, 2.5)
 
-    return Picture(draw, height=2.0 * len(ways))
+    return Picture(draw, height=2.44 * len(ways))
 
 
 def _one_way(ax, y: float, name: str, tensor: torch.Tensor) -> None:
@@ -48,26 +53,24 @@ def _one_way(ax, y: float, name: str, tensor: torch.Tensor) -> None:
             va="center")  # fmt: skip
     for place, (value, h) in enumerate(zip(flat, owners, strict=True)):
         _cell(ax, place, y, value, h)
-        ax.text(place, y - 0.75, f"h{h}", ha="center", va="center", fontsize=9.5)
+        ax.text(place, y - 0.75, f"h{h}", ha="center", va="center", fontsize=SMALL)
     hops = sorted([(token, "next token", BLUE), (head, "next head", VERMILLION)])
     places = (0.1, y + 1.22), (hops[1][0] + 0.1, y + 0.92)  # of the labels
     for (step, what, color), place in zip(hops, places, strict=True):
         _hop(ax, y + 0.5, step, f"{what} +{step}", place, color)
-    ax.text(n / 2 - 0.5, y - 1.35, f"memory; next number: +{number}", ha="center", fontsize=9.5)
+    ax.text(n / 2 - 0.5, y - 1.35, f"memory; next number: +{number}", ha="center", fontsize=SMALL)
     for h, rows in enumerate(tensor.tolist()):
         x = n + 0.6 + 2.5 * h
-        ax.text(x + 0.5, y + 1.05, f"head {h}", ha="center", va="center", fontsize=10)
+        ax.text(x + 0.5, y + 1.05, f"head {h}", ha="center", va="center", fontsize=SMALL)
         for t, row in enumerate(rows):
             for d, value in enumerate(row):
                 _cell(ax, x + d, y + 0.1 - t, value, h)
 
 
 def _cell(ax, x: float, y: float, value: int, head: int) -> None:
-    color, hatch = HEADS[head]
-    look = {"facecolor": color, "edgecolor": "white", "hatch": hatch, "linewidth": 1}
+    look = {"facecolor": HEADS[head], "edgecolor": "white", "linewidth": 1}
     ax.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, **look))
-    pad = {"boxstyle": "circle,pad=0.12", "facecolor": "white", "edgecolor": "none"}
-    ax.text(x, y, f"{value}", ha="center", va="center", bbox=pad)
+    ax.text(x, y, f"{value}", ha="center", va="center")
 
 
 def _hop(ax, y: float, step: int, label: str, at: tuple, color: str) -> None:
@@ -75,7 +78,7 @@ def _hop(ax, y: float, step: int, label: str, at: tuple, color: str) -> None:
     look = {"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0,
             "connectionstyle": f"arc3,rad={-0.9 / step}"}  # fmt: skip
     ax.annotate("", xy=(step, y), xytext=(0, y), arrowprops=look)
-    ax.text(*at, label, va="center", fontsize=9.5, color=color)
+    ax.text(*at, label, va="center", fontsize=SMALL, color=color)
 
 
 def head_grids(weights: torch.Tensor, symbols: Sequence[str]) -> Picture:
@@ -95,15 +98,73 @@ def head_grids(weights: torch.Tensor, symbols: Sequence[str]) -> Picture:
             ax.add_patch(Rectangle((left - 0.5, top - size + 0.5), size, size, **frame))
             ax.text(left + (size - 1) / 2, top + 2.5, f"head {h}", ha="center", va="center")
             for i, name in enumerate(names):
-                ax.text(left - 1.1, top - i, name, ha="center", va="center", fontsize=9)
-                ax.text(left + i, top + 0.95, name, ha="center", va="center", fontsize=9)
+                ax.text(left - 1.1, top - i, name, ha="center", va="center", fontsize=SMALL)
+                ax.text(left + i, top + 0.95, name, ha="center", va="center", fontsize=SMALL)
                 best = max(range(size), key=lambda j: grid[i][j])
                 ax.plot(left + best, top - i, "o", color=VERMILLION, markersize=3.5, mec="white")
         rows = -(-len(weights) // across)
         ax.set_xlim(-1.8, across * step - 1.8)
         ax.set_ylim(-rows * (step + 1.2) + 3.0, 3.3)
 
-    return Picture(draw, height=6.3 * (-(-len(weights) // across)) / 2)
+    return Picture(draw, height=7.69 * (-(-len(weights) // across)) / 2)
+
+
+def heads_and_back(B: int, T: int, H: int, D: int) -> Picture:
+    """The way of T tokens through H heads and back, in six frames with their shapes.
+
+    A row is a token, a colour is a head. In the end every number holds something of all heads.
+    """
+    hues, rows = [HUES[h % len(HUES)] for h in range(H)], min(T, 4)
+    steps = (
+        ("project", "(B, T, C)", (B, T, H * D)),
+        ("view: cut rows", "(B, T, H, D)", (B, T, H, D)),
+        ("transpose", "(B, H, T, D)", (B, H, T, D)),
+        ("attend alone", "(B, H, T, D)", (B, H, T, D)),
+        ("merge", "(B, T, C)", (B, T, H * D)),
+        ("mix: output map", "(B, T, C)", (B, T, H * D)),
+    )
+
+    def draw(ax):
+        for i, (name, letters, sizes) in enumerate(steps):
+            x, y = 239 * (i % 3), 238 * (i // 3)
+            panel(ax, x, y, 226, 224)
+            badge(ax, x + 22, y + 22, i + 1)
+            say(ax, x + 42, y + 23, name, ha="left", fontweight="bold")
+            say(ax, x + 12, y + 52, letters, ha="left", size=SMALL)
+            say(ax, x + 12, y + 74, f"= {sizes}", ha="left", size=SMALL)
+            for row in range(rows):
+                _row(ax, x + 17, y + 96 + 26 * row, hues, i, row)
+        for h in range(H):
+            for x, y in ((478, 209), (0, 238 + 209)):
+                say(ax, x + 17 + (h + 0.5) * 192 / H, y, f"h{h}", size=SMALL, ha="center")
+
+    return sheet(draw, height=462)
+
+
+def _row(ax, x: float, y: float, hues: Sequence[str], step: int, row: int) -> None:
+    """One token's numbers in one of the six frames."""
+    piece = 192 / len(hues)
+    gap = (0, 3, 12, 12, 0, 0)[step]
+    for h, hue in enumerate(hues):
+        left, wide = x + h * piece + gap / 2, piece - gap
+        if step == 3:  # what the head has gathered: this row and those above it
+            for part in range(row + 1):
+                shade = tint(hue, 0.35 + 0.5 * (part + 1) / (row + 1))
+                _band(ax, left + wide * part / (row + 1), y, wide / (row + 1), shade)
+        elif step == 5:  # a bit of every head in every number
+            for part, other in enumerate(hues):
+                share = wide / len(hues)
+                _band(ax, left + share * part, y, share, tint(other, 0.75))
+        else:
+            _band(ax, left, y, wide, tint(hue, 0.75))
+        if step in (1, 2, 3):
+            frame(ax, left, y, wide, 22, width=1)
+    if step in (0, 4, 5):
+        frame(ax, x, y, 192, 22, width=1)
+
+
+def _band(ax, x: float, y: float, wide: float, face: str) -> None:
+    ax.add_patch(Rectangle((x, y), wide, 22, facecolor=face, linewidth=0))
 
 
 def self_and_cross() -> Picture:
@@ -128,9 +189,9 @@ def self_and_cross() -> Picture:
                         bbox={"boxstyle": "round,pad=0.4", "facecolor": "white",
                               "edgecolor": color, "linewidth": 2.5})  # fmt: skip
                 arrow(ax, (left + x, 1.75), (left + 0.8 + 0.45 * x, 2.4))
-            box(ax, left + 1.4, 2.75, f"attention: {mask}", fontsize=10)
+            box(ax, left + 1.4, 2.75, f"attention: {mask}", fontsize=SMALL)
 
-    return Picture(draw, height=2.9)
+    return Picture(draw, height=3.54)
 
 
 def cross_map(weights: torch.Tensor, asks: Sequence[str], answers: Sequence[str]) -> Picture:
@@ -142,13 +203,13 @@ def cross_map(weights: torch.Tensor, asks: Sequence[str], answers: Sequence[str]
         for i, row in enumerate(grid):
             for j, value in enumerate(row):
                 bold = "bold" if value == max(row) else "normal"
-                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9.5,
+                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=SMALL,
                         fontweight=bold)  # fmt: skip
-        ax.set_xticks(range(len(answers)), answers, fontsize=12)
-        ax.set_yticks(range(len(asks)), asks, fontsize=12)
+        ax.set_xticks(range(len(answers)), answers, fontsize=14)
+        ax.set_yticks(range(len(asks)), asks, fontsize=14)
         ax.xaxis.tick_top()
         ax.xaxis.set_label_position("top")
         ax.set_xlabel("the context: digits to be reversed")
         ax.set_ylabel("to be written, in this order")
 
-    return Picture(draw, height=4.2)
+    return Picture(draw, height=5.12)

@@ -4,69 +4,87 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Rectangle
 
+from gpt2_tutorial.figures.draw import chip, go, panel, say, sheet
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
     GREEN,
+    GREY,
+    HALO,
     ORANGE,
     PALE,
+    SKY,
+    SMALL,
     VERMILLION,
+    YELLOW,
     Picture,
     arrow,
     bare,
+    tint,
 )
 
 LOOKS = ((VERMILLION, "o", "-"), (BLUE, "s", "--"), (GREEN, "^", ":"))
 
 
 def score_tiles(blocks: int, row: int, column: int) -> Picture:
-    """The causal score matrix cut into tiles, and what fast memory holds at tile (row, column)."""
+    """The causal score matrix cut into tiles, and what fast memory holds at tile (row, column).
+
+    The numbers say in which order the tiles are worked through; the future is never computed.
+    """
+    tile = 240 / blocks
+    order = {}
+    for i in range(blocks):
+        for j in range(i + 1):
+            order[i, j] = len(order) + 1
 
     def draw(ax):
-        bare(ax)
-        ax.set_aspect("equal")
+        panel(ax, 0, 0, 372, 352, "slow memory, large")
+        say(ax, 216, 46, "K and V, in blocks", size=SMALL, color=ORANGE)
+        say(ax, 34, 216, "Q, in blocks", size=SMALL, color=BLUE, rotation=90)
+        for b in range(blocks):
+            _block(ax, 96 + tile * b, 60, tile, 24, ORANGE, b == column)
+            _block(ax, 54, 96 + tile * b, 24, tile, BLUE, b == row)
         for i in range(blocks):
             for j in range(blocks):
-                _tile(ax, j, -i, "future" if j > i else "half" if j == i else "past",
-                      now=(i, j) == (row, column))  # fmt: skip
-        middle = (blocks - 1) / 2
-        ax.text(middle, 1.45, "all scores: T × T", ha="center", fontweight="bold")
-        ax.text(middle, 0.85, "K, V: blocks of keys", ha="center", color=ORANGE)
-        ax.text(-0.85, -middle, "Q: blocks of queries", ha="center", va="center", rotation=90,
-                color=BLUE)  # fmt: skip
-        ax.text(middle, -blocks - 0.05, "×: future, never computed", ha="center", va="center")
-        left = blocks + 2.6
-        frame = {"fill": False, "edgecolor": BLACK, "linewidth": 1.2, "linestyle": "--"}
-        ax.add_patch(Rectangle((left - 1.2, -blocks + 0.5), 5.0, blocks + 0.2, **frame))
-        ax.text(left + 1.3, 1.45, "fast memory, small", ha="center", fontweight="bold")
-        for x, y, letter, color in ((0, -1.3, "Q", BLUE), (1.3, 0, "K", ORANGE),
-                                    (2.6, 0, "V", GREEN)):  # fmt: skip
-            look = {"facecolor": "white", "edgecolor": color, "linewidth": 2.5}
-            ax.add_patch(Rectangle((left + x - 0.45, y - 0.45), 0.9, 0.9, **look))
-            ax.text(left + x, y, letter, ha="center", va="center", fontweight="bold")
-        _tile(ax, left + 1.3, -1.3, "past", now=True)
-        ax.text(left + 1.95, -1.3, "one tile\nof scores", ha="left", va="center", fontsize=10)
-        kept = "kept for each query:\nlargest, sum, mixed"
-        ax.text(left + 1.3, -2.65, kept, ha="center", va="center", fontsize=10)
-        ax.text(left + 1.3, -blocks - 0.05, "Q, K, V themselves: slow memory", ha="center",
-                va="center", fontsize=10)  # fmt: skip
-        arrow(ax, (blocks - 0.25, -1.3), (left - 1.3, -1.3))
-        ax.set_xlim(-1.3, left + 4.2)
-        ax.set_ylim(-blocks - 0.4, 2.0)
+                _tile(ax, 96 + tile * j, 96 + tile * i, tile, order.get((i, j)), order[row, column])
+        say(ax, 216 + 240 * 0.22, 96 + 240 * 0.2, "the future", size=SMALL, bbox=HALO)
+        panel(ax, 444, 0, 260, 352, "fast memory, tiny", tint(YELLOW, 0.45))
+        _block(ax, 470, 106, 60, 60, BLUE, True, "Q")
+        _block(ax, 546, 46, 60, 44, ORANGE, True, "K")
+        _block(ax, 622, 46, 60, 44, GREEN, True, "V")
+        _tile(ax, 546, 106, 60, order[row, column], order[row, column])
+        say(ax, 618, 136, "one tile\nof scores", ha="left", size=SMALL)
+        say(ax, 574, 196, "kept for each query:", size=SMALL)
+        for i, name in enumerate(("largest", "sum", "mixed")):
+            chip(ax, 574, 226 + 38 * i, name, wide=150, face="white")
+        go(ax, (374, 110), (442, 110), "load", width=2)
+        go(ax, (442, 302), (374, 302), "answer", width=2, beside=(4, -16))
+        say(ax, 574, 334, "then the next tile", size=SMALL)
 
-    return Picture(draw, height=3.1)
+    return sheet(draw, height=354)
 
 
-def _tile(ax, x: float, y: float, kind: str, *, now: bool = False) -> None:
-    """One tile of scores: all past, on the diagonal, or all future."""
-    face = ORANGE if now else {"past": PALE, "half": PALE, "future": "white"}[kind]
-    look = {"facecolor": face, "edgecolor": BLACK, "linewidth": 2.5 if now else 0.8}
-    ax.add_patch(Rectangle((x - 0.45, y - 0.45), 0.9, 0.9, **look))
-    if kind == "half":
-        corners = [(x - 0.45, y + 0.45), (x + 0.45, y + 0.45), (x + 0.45, y - 0.45)]
-        ax.fill(*zip(*corners, strict=True), facecolor="white", edgecolor=BLACK, linewidth=0.8)
-    word = {"past": "now" if now else "", "half": "", "future": "×"}[kind]
-    ax.text(x, y, word, ha="center", va="center", fontsize=10)
+def _block(
+    ax, x: float, y: float, wide: float, high: float, color: str, now: bool, letter: str = ""
+) -> None:
+    """A block of Q, K or V; the one that is in fast memory is filled."""
+    look = {"facecolor": tint(color, 0.6 if now else 0.12), "edgecolor": color, "linewidth": 1.5}
+    ax.add_patch(Rectangle((x + 2, y + 2), wide - 4, high - 4, **look))
+    if letter:
+        say(ax, x + wide / 2, y + high / 2, letter, fontweight="bold")
+
+
+def _tile(ax, x: float, y: float, size: float, number: int | None, now: int) -> None:
+    """One tile of scores with its number; without a number it lies in the future."""
+    if number is None:
+        look = {"facecolor": "none", "edgecolor": GREY, "linestyle": ":", "linewidth": 1}
+    else:
+        face = tint(VERMILLION, 0.5) if number == now else SKY if number < now else "white"
+        look = {"facecolor": face, "edgecolor": BLACK, "linewidth": 2.4 if number == now else 1}
+    ax.add_patch(Rectangle((x + 2, y + 2), size - 4, size - 4, **look))
+    if number is not None:
+        bold = "bold" if number == now else "normal"
+        say(ax, x + size / 2, y + size / 2, str(number), fontweight=bold)
 
 
 def online_frames(
@@ -85,23 +103,23 @@ def online_frames(
             for i, (score, value) in enumerate(zip(scores, values, strict=True)):
                 now, done = i // block == frame, i // block < frame
                 look = {"facecolor": ORANGE if now else PALE if done else "white",
-                        "hatch": "//" if done else "", "edgecolor": "grey" if done else BLACK,
+                        "edgecolor": GREY if done else BLACK,
                         "linewidth": 2.2 if now else 0.8}  # fmt: skip
                 ax.add_patch(Rectangle((i - 0.46, y - 0.5), 0.92, 1.0, **look))
                 if not done:
-                    ax.text(i, y, f"{score:g}\n{value:g}", ha="center", va="center", fontsize=10)
+                    ax.text(i, y, f"{score:g}\n{value:g}", ha="center", va="center", fontsize=SMALL)
             says = f"largest {largest:g}   sum {total:.4f}   mixed {mixed:.3f}"
             arrow(ax, (len(scores) - 0.4, y), (len(scores) + 0.15, y))
-            ax.text(len(scores) + 0.3, y + 0.22, says, va="center", fontsize=10)
+            ax.text(len(scores) + 0.3, y + 0.22, says, va="center", fontsize=SMALL)
             ax.text(len(scores) + 0.3, y - 0.3, f"mixed / sum = {mixed / total:.3f}",
-                    va="center", fontsize=10, fontweight="bold")  # fmt: skip
-        ax.text(-0.75, 0.85, "score\nvalue", ha="right", va="center", fontsize=10)
+                    va="center", fontsize=SMALL, fontweight="bold")  # fmt: skip
+        ax.text(-0.75, 0.85, "score\nvalue", ha="right", va="center", fontsize=SMALL)
         ax.text((len(scores) - 1) / 2, 0.85, "orange: being read", ha="center", va="center",
-                fontsize=10)  # fmt: skip
+                fontsize=SMALL)  # fmt: skip
         ax.set_xlim(-2.1, len(scores) + 5.6)
         ax.set_ylim(-1.75 * (len(states) - 1) - 0.8, 1.4)
 
-    return Picture(draw, height=0.7 + 0.9 * len(states))
+    return Picture(draw, height=0.85 + 1.1 * len(states))
 
 
 def memory_by_length(megabytes: Mapping[str, Mapping[int, float]]) -> Picture:
@@ -112,7 +130,7 @@ def memory_by_length(megabytes: Mapping[str, Mapping[int, float]]) -> Picture:
             ax.plot(list(line), list(line.values()), mark, linestyle=dashes, color=color)
             end, size = max(line), line[max(line)]
             ax.annotate(f"{name}\n{size:.1f} MB", (end, size), (8, 0), color=color,
-                        textcoords="offset points", va="center", fontsize=10)  # fmt: skip
+                        textcoords="offset points", va="center", fontsize=SMALL)  # fmt: skip
         lengths = sorted({length for line in megabytes.values() for length in line})
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
@@ -122,7 +140,7 @@ def memory_by_length(megabytes: Mapping[str, Mapping[int, float]]) -> Picture:
         ax.set_xlabel("T, number of tokens")
         ax.set_ylabel("largest tensor, MB")
 
-    return Picture(draw, height=3.1)
+    return Picture(draw, height=3.78)
 
 
 def loss_by_place(losses: Mapping[str, Sequence[float]]) -> Picture:
@@ -141,4 +159,4 @@ def loss_by_place(losses: Mapping[str, Sequence[float]]) -> Picture:
         ax.set_xlabel("place in the window")
         ax.set_ylabel("nats per character")
 
-    return Picture(draw, height=2.9)
+    return Picture(draw, height=3.54)

@@ -2,19 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from matplotlib.patches import Rectangle
+
+from gpt2_tutorial.figures.draw import chip, go, plus, say, sheet
+from gpt2_tutorial.figures.draw import road as along_the_road
 from gpt2_tutorial.figures.style import (
+    BARS,
     BLACK,
     BLUE,
     GREEN,
+    GREY,
+    LARGE,
     ORANGE,
-    PALE,
     PURPLE,
     SKY,
+    SMALL,
     VERMILLION,
     Picture,
-    arrow,
-    bare,
-    box,
+    tint,
 )
 
 BENDS = ((BLUE, "--"), (VERMILLION, "-"), (GREEN, ":"))
@@ -31,55 +36,65 @@ def bends(curves: Mapping[str, Callable[[float], float]], low: float, high: floa
         for (name, curve), (color, line) in zip(curves.items(), BENDS, strict=False):
             ys = [curve(x) for x in xs]
             ax.plot(xs, ys, line, color=color, linewidth=2, label=name)
-        ax.legend(frameon=False, loc="upper left")
+        ax.legend(loc="upper left")
         ax.set_xlabel("number that goes in")
         ax.set_ylabel("number that comes out")
 
-    return Picture(draw, height=2.9)
+    return Picture(draw, height=3.54)
 
 
 def road(parts: Sequence[tuple[str, str]], norm_on_road: bool = False) -> Picture:
     """The residual stream as a road: each part reads it and joins it again at a plus.
 
-    `parts` are pairs (norm, part). With `norm_on_road` the norm stands behind the plus.
+    `parts` are pairs (norm, part). With `norm_on_road` the norm stands behind the plus. Below
+    the road: what it carries, one layer of colour for everything that was added.
     """
+    step = 560 / len(parts)
 
     def draw(ax):
-        bare(ax)
-        step = 4.6
-        ax.set_xlim(-0.9, step * len(parts) + 0.9)
-        ax.set_ylim(-0.75, 2.75)
-        end = step * len(parts) + 0.2
-        ax.annotate("", xy=(end + 0.5, 0), xytext=(-0.35, 0),
-                    arrowprops={"arrowstyle": "-|>", "color": BLACK, "linewidth": 5})  # fmt: skip
-        ax.text(-0.45, 0, "x", ha="right", va="center", fontsize=14, fontweight="bold")
+        carried = [GREY]
+        along_the_road(ax, [(46, 170), (680, 170)])
+        say(ax, 26, 170, "x", size=LARGE, fontweight="bold")
+        _load(ax, 70, carried)
         for i, (norm, part) in enumerate(parts):
-            _ramp(ax, step * i, norm, part, norm_on_road)
-        ax.text(end / 2, -0.62, "residual stream: the road, (B, T, C) all the way",
-                ha="center", va="center", fontsize=10.5)  # fmt: skip
+            left, color = 90 + step * i, SKY if "attn" in part else ORANGE
+            joins = left + step * (0.62 if norm_on_road else 0.8)
+            _ramp(ax, left, joins, [part] if norm_on_road else [norm, part], color)
+            carried = [*carried, color]
+            if norm_on_road:
+                chip(ax, joins + 62, 170, norm, wide=58)
+                _load(ax, joins, carried)
+                _load(ax, joins + 62, carried, levelled=True)
+            else:
+                _load(ax, joins + 24, carried)
+        say(ax, 46, 302, "what the road carries: (B, T, C) all the way", ha="left", size=SMALL)
 
-    return Picture(draw, height=2.5)
+    return sheet(draw, height=322)
 
 
-def _ramp(ax, left: float, norm: str, part: str, norm_on_road: bool) -> None:
-    """One way off the road, through a part, and on again."""
-    face = SKY if "attn" in part else ORANGE
-    plus = left + (3.2 if norm_on_road else 3.9)
-    look = {"color": BLACK, "linewidth": 1.5}
-    ax.plot([left + 0.4, left + 0.4], [0, 1.9], **look)
-    if norm_on_road:
-        arrow(ax, (left + 0.4, 1.9), (left + 1.05, 1.9), linewidth=1.5)
-        box(ax, left + 1.8, 1.9, part, face=face)
-        box(ax, left + 4.15, 0, norm, face="white")
-    else:
-        arrow(ax, (left + 0.4, 1.9), (left + 0.75, 1.9), linewidth=1.5)
-        box(ax, left + 1.3, 1.9, norm, face="white")
-        arrow(ax, (left + 1.85, 1.9), (left + 2.25, 1.9), linewidth=1.5)
-        box(ax, left + 2.9, 1.9, part, face=face)
-    ax.plot([left + (2.55 if norm_on_road else 3.55), plus], [1.9, 1.9], **look)
-    arrow(ax, (plus, 1.9), (plus, 0.3), linewidth=1.5)
-    circle = {"boxstyle": "circle,pad=0.15", "facecolor": PALE, "edgecolor": BLACK}
-    ax.text(plus, 0, "+", ha="center", va="center", fontsize=13, bbox=circle)
+def _ramp(ax, left: float, joins: float, boxes: Sequence[str], color: str) -> None:
+    """One way off the road, through some boxes, and on again at a plus."""
+    look = {"color": BLACK, "linewidth": 2.5, "solid_joinstyle": "round", "zorder": 0}
+    ax.plot([left, left, joins, joins], [170, 46, 46, 154], **look)
+    places = [left + (joins - left) * (i + 1) / (len(boxes) + 1) for i in range(len(boxes))]
+    for x, name in zip(places, boxes, strict=True):
+        face = "white" if name.startswith("ln") else tint(color, 0.75)
+        chip(ax, x, 46, name, wide=66, high=38, face=face)
+    go(ax, (left, 110), (left, 84), width=2.5)
+    say(ax, left + 12, 112, "reads", ha="left", size=SMALL)
+    go(ax, (joins, 126), (joins, 152), width=2.5)
+    say(ax, joins - 12, 112, "adds", ha="right", size=SMALL)
+    plus(ax, joins, 170)
+
+
+def _load(ax, x: float, layers: Sequence[str], *, levelled: bool = False) -> None:
+    """What the road carries at x: a layer for the entrance and for each part that has added."""
+    high = 24 if not levelled else 24 / len(layers)
+    for i, color in enumerate(layers):
+        place = (x - 16, 284 - high * (i + 1))
+        look = {"facecolor": tint(color, 0.75), "edgecolor": BLACK, "linewidth": 1}
+        ax.add_patch(Rectangle(place, 32, high, **look))
+    ax.plot([x, x], [180, 282 - high * len(layers)], color=GREY, linewidth=1, zorder=0)
 
 
 def spread_by_depth(
@@ -97,7 +112,7 @@ def spread_by_depth(
         ax.set_xlabel("blocks in the model, L")
         ax.set_ylabel("spread behind the last")
 
-    return Picture(draw, height=2.9)
+    return Picture(draw, height=3.54)
 
 
 def rungs(found: Sequence[Mapping]) -> Picture:
@@ -106,7 +121,7 @@ def rungs(found: Sequence[Mapping]) -> Picture:
     def draw(ax):
         for y, rung in enumerate(reversed(found)):
             val = rung["val"]
-            look = {"color": PALE, "edgecolor": BLUE, "hatch": "//", "height": 0.62}
+            look = BARS | {"height": 0.62}
             ax.barh(y, val["mean"], **look)
             ax.errorbar(val["mean"], y, xerr=val["sd"], color=BLACK, capsize=4, linewidth=1.5)
             dots = val["per_seed"]
@@ -119,4 +134,4 @@ def rungs(found: Sequence[Mapping]) -> Picture:
         ax.set_xlim(lowest - 0.35, highest + 0.55)
         ax.set_xlabel("nats per character; the axis does not begin at 0")
 
-    return Picture(draw, height=0.9 + 0.45 * len(found))
+    return Picture(draw, height=1.1 + 0.55 * len(found))

@@ -11,6 +11,7 @@ from gpt2_tutorial.figures.style import (
     GREEN,
     ORANGE,
     PURPLE,
+    SMALL,
     VERMILLION,
     Picture,
     bare,
@@ -40,9 +41,9 @@ def training_curve(history: Sequence[Mapping], baselines: Mapping[str, float]) -
         ax.set_xlim(0, read[-1] * 1.02)
         ax.set_xlabel("millions of characters read")
         ax.set_ylabel("nats per character")
-        ax.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.75))
+        ax.legend(loc="upper right", bbox_to_anchor=(1, 0.75))
 
-    return Picture(draw, height=4.2)
+    return Picture(draw, height=5.12)
 
 
 def curve_by_seconds(log: Mapping) -> Picture | None:
@@ -69,7 +70,7 @@ def curve_by_seconds(log: Mapping) -> Picture | None:
         ax.set_xlabel(f"seconds on one {log['about']['device']}")
         ax.set_ylabel("nats per character, val")
 
-    return Picture(draw, height=3.0)
+    return Picture(draw, height=3.66)
 
 
 def _free(value: float, levels: Sequence[float]) -> float:
@@ -89,7 +90,7 @@ def _levels(ax, baselines: Mapping[str, float], gap: float = 0.16) -> None:
         ax.axhline(value, color=BLACK, linewidth=0.9, linestyle=(0, (4, 3)))
         ax.annotate(f"{name}: {value:.2f}", (1, value), (1.03, place), ha="left", va="center",
                     xycoords=("axes fraction", "data"), textcoords=("axes fraction", "data"),
-                    fontsize=10, annotation_clip=False,
+                    fontsize=SMALL, annotation_clip=False,
                     arrowprops={"arrowstyle": "-", "linewidth": 0.6})  # fmt: skip
 
 
@@ -103,12 +104,12 @@ def side_by_side(texts: Mapping[str, str], width: int = 22, lines: int = 12) -> 
         for i, (name, text) in enumerate(texts.items()):
             ax.text(i + 0.02, 0.6, name, fontweight="bold", va="center")
             for y, line in enumerate(_broken(text, width)[:lines]):
-                ax.text(i + 0.02, -y - 0.5, line, family="DejaVu Sans Mono", fontsize=9,
+                ax.text(i + 0.02, -y - 0.5, line, family="DejaVu Sans Mono", fontsize=SMALL,
                         va="center")  # fmt: skip
             if i:
                 ax.axvline(i - 0.02, color=BLACK, linewidth=0.8)
 
-    return Picture(draw, height=0.6 + 0.2 * lines)
+    return Picture(draw, height=0.73 + 0.24 * lines)
 
 
 def _broken(text: str, width: int) -> list[str]:
@@ -144,7 +145,7 @@ def loss_by_compute(
         ax.set_xlabel("CPU-seconds of training, each mark ten times the one before")
         ax.set_ylabel("nats per character, val")
 
-    return Picture(draw, height=3.8)
+    return Picture(draw, height=4.64)
 
 
 def scaling_law(
@@ -163,7 +164,7 @@ def scaling_law(
         ax.plot(xs, [y for _, y, _ in points], "o", color=PURPLE, markersize=7)
         for x, y, label in points:
             above = y > factor * x**power
-            ax.annotate(label, (x, y), (7, 6) if above else (-5, -14), fontsize=10,
+            ax.annotate(label, (x, y), (7, 6) if above else (-5, -14), fontsize=SMALL,
                         textcoords="offset points", ha="left" if above else "right")  # fmt: skip
         if floor is not None:
             ax.axhline(floor, color=GREEN, linewidth=1, linestyle=":")
@@ -180,4 +181,4 @@ def scaling_law(
         ax.set_xlabel("additions and multiplications in training")
         ax.set_ylabel("nats per character, val")
 
-    return Picture(draw, height=3.4)
+    return Picture(draw, height=4.15)

@@ -6,11 +6,13 @@ import torch
 from matplotlib.patches import Rectangle
 
 from gpt2_tutorial.figures.style import (
+    BARS,
     BLACK,
     BLUE,
     GREEN,
     ORANGE,
-    PALE,
+    SKY,
+    SMALL,
     VERMILLION,
     Picture,
     bare,
@@ -18,7 +20,7 @@ from gpt2_tutorial.figures.style import (
     visible,
 )
 
-TEMPERATURES = ((BLUE, "//"), (PALE, ""), (ORANGE, ".."))
+TEMPERATURES = (BLUE, SKY, ORANGE)
 
 
 def temperatures(names: Sequence[str], probs: Mapping[str, Sequence[float]]) -> Picture:
@@ -27,10 +29,10 @@ def temperatures(names: Sequence[str], probs: Mapping[str, Sequence[float]]) -> 
     def draw(ax):
         gap = len(names) + 1.2
         for i, (title, bets) in enumerate(probs.items()):
-            color, hatch = TEMPERATURES[i % len(TEMPERATURES)]
+            color = TEMPERATURES[i % len(TEMPERATURES)]
             places = [gap * i + j for j in range(len(names))]
-            bars = ax.bar(places, bets, color=color, hatch=hatch, edgecolor=BLACK, linewidth=0.6)
-            ax.bar_label(bars, labels=[f"{p:.2f}" for p in bets], padding=2, fontsize=10)
+            bars = ax.bar(places, bets, color=color, edgecolor=BLACK, linewidth=0.6)
+            ax.bar_label(bars, labels=[f"{p:.2f}" for p in bets], padding=2, fontsize=SMALL)
             ax.text(gap * i + (len(names) - 1) / 2, 1.12, title, ha="center")
         every = [gap * i + j for i in range(len(probs)) for j in range(len(names))]
         ax.set_xticks(every, list(names) * len(probs))
@@ -38,7 +40,7 @@ def temperatures(names: Sequence[str], probs: Mapping[str, Sequence[float]]) -> 
         ax.set_yticks([0, 0.5, 1])
         ax.set_ylabel("probability")
 
-    return Picture(draw, height=2.7)
+    return Picture(draw, height=3.29)
 
 
 def positions_computed(length: int, without: int, with_cache: int) -> Picture:
@@ -66,7 +68,7 @@ def positions_computed(length: int, without: int, with_cache: int) -> Picture:
         ax.set_xlim(-1.8, 2 * step - 3.6)
         ax.set_ylim(-length - 0.9, 3.2)
 
-    return Picture(draw, height=3.3)
+    return Picture(draw, height=4.03)
 
 
 def _work(ax, x: float, y: float, *, new: bool, kept: bool) -> None:
@@ -74,7 +76,7 @@ def _work(ax, x: float, y: float, *, new: bool, kept: bool) -> None:
     if kept and not new:
         ax.plot(x, y, ".", color=BLACK, markersize=3)
         return
-    look = {"facecolor": BLUE if new else ORANGE, "hatch": "" if new else "//"}
+    look = {"facecolor": BLUE if new else ORANGE}
     square = Rectangle((x - 0.42, y - 0.42), 0.84, 0.84, edgecolor="white", **look)
     ax.add_patch(square)
 
@@ -87,7 +89,7 @@ def accuracies(found: Mapping[str, tuple[float, float]], chance: float) -> Pictu
 
     def draw(ax):
         for x, (accuracy, error) in enumerate(found.values()):
-            look = {"color": PALE, "edgecolor": BLUE, "hatch": "//", "width": 0.6}
+            look = BARS | {"width": 0.6}
             ax.bar(x, accuracy, **look)
             ax.errorbar(x, accuracy, yerr=2 * error, color=BLACK, capsize=5, linewidth=1.5)
             ax.annotate(f"{100 * accuracy:.0f} ± {200 * error:.0f} %", (x, accuracy + 2 * error),
@@ -99,7 +101,7 @@ def accuracies(found: Mapping[str, tuple[float, float]], chance: float) -> Pictu
         ax.set_ylim(0, min(1.0, top) + 0.12)
         ax.set_ylabel("share right")
 
-    return Picture(draw, height=3.0)
+    return Picture(draw, height=3.66)
 
 
 def head_maps(weights: torch.Tensor, notes: Sequence[str]) -> Picture:
@@ -116,7 +118,7 @@ def head_maps(weights: torch.Tensor, notes: Sequence[str]) -> Picture:
             frame = {"fill": False, "edgecolor": BLACK, "linewidth": 0.8}
             ax.add_patch(Rectangle((left, top - T), T, T, **frame))
             ax.text(left + T / 2, top - 1.13 * T, notes[number], ha="center", va="center",
-                    fontsize=9)  # fmt: skip
+                    fontsize=SMALL)  # fmt: skip
         for block in range(L):
             ax.text(-0.12 * T, -block * high - T / 2, f"block {block}", ha="center", va="center",
                     rotation=90)  # fmt: skip
@@ -125,7 +127,7 @@ def head_maps(weights: torch.Tensor, notes: Sequence[str]) -> Picture:
         ax.set_xlim(-0.3 * T, H * wide)
         ax.set_ylim(-L * high + 0.1 * T, 0.3 * T)
 
-    return Picture(draw, height=6.0 * (L * 1.42 + 0.2) / (H * 1.18 + 0.3))
+    return Picture(draw, height=7.32 * (L * 1.73 + 0.24) / (H * 1.44 + 0.37))
 
 
 def logit_lens(
@@ -154,4 +156,4 @@ def logit_lens(
         ax.set_xlabel("character read; framed guesses are the next one")
         ax.tick_params(length=0)
 
-    return Picture(draw, height=0.9 + 0.42 * len(tops))
+    return Picture(draw, height=1.1 + 0.51 * len(tops))

@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Rectangle
 
+from gpt2_tutorial.figures.draw import ACROSS, chip, go, panel, say, sheet
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
-    GREEN,
     ORANGE,
     PALE,
     SKY,
+    SMALL,
     VERMILLION,
     Picture,
-    arrow,
     bare,
+    tint,
 )
 
 
@@ -30,58 +31,67 @@ def bit_layouts(formats: Mapping[str, tuple[int, int]]) -> Picture:
             ax.text(-0.6, y + 0.4, name, ha="right", va="center")
             kinds = "s" + exponent * "e" + mantissa * "m"
             for place, kind in enumerate(kinds):
-                face, hatch = {"s": (ORANGE, "xx"), "e": (SKY, "//"), "m": (PALE, "")}[kind]
-                ax.add_patch(Rectangle((place, y), 1, 0.8, facecolor=face, hatch=hatch,
+                face = {"s": ORANGE, "e": SKY, "m": PALE}[kind]
+                ax.add_patch(Rectangle((place, y), 1, 0.8, facecolor=face,
                                        edgecolor=BLACK, linewidth=0.6))  # fmt: skip
             said = f"{exponent}", f"{mantissa}"
             for text, middle in zip(said, (1 + exponent / 2, 1 + exponent + mantissa / 2),
                                     strict=True):  # fmt: skip
                 ax.text(middle, y + 0.4, text, ha="center", va="center", fontweight="bold",
                         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
-        ax.text(0.9, 0.15, "sign", ha="right", fontsize=9)
-        ax.text(1.4, 0.15, "exponent: how large", ha="left", fontsize=9)
-        ax.text(20, 0.15, "mantissa: how exact", ha="center", fontsize=9)
+        ax.text(0.9, 0.15, "sign", ha="right", fontsize=SMALL)
+        ax.text(1.4, 0.15, "exponent: how large", ha="left", fontsize=SMALL)
+        ax.text(20, 0.15, "mantissa: how exact", ha="center", fontsize=SMALL)
 
-    return Picture(draw, height=0.5 + 0.45 * len(formats))
+    return Picture(draw, height=0.61 + 0.55 * len(formats))
 
 
 def micro_steps(pieces: int) -> Picture:
-    """One step along the time: forward and backward for each piece, the gradient grows, one step.
+    """One training step along the time: each piece runs forward and back, the gradient grows.
 
-    The lower row shows how much of the mean has been gathered in `.grad`.
+    The bars show how much of the mean has been gathered in `.grad`.
     """
+    left, right = 84, 200  # room for “zero”, and for “clip” and “step”
+    wide = (ACROSS - left - right) / pieces
 
     def draw(ax):
-        bare(ax)
-        ends = [("zero", 0.7, PALE), ("clip", 0.75, ORANGE), ("step", 0.8, GREEN)]
-        x = 0.0
-
-        def block(name, wide, face, hatch=""):
-            nonlocal x
-            ax.add_patch(Rectangle((x, 1), wide, 0.7, facecolor=face, hatch=hatch,
-                                   edgecolor=BLACK, linewidth=0.8))  # fmt: skip
-            ax.text(x + wide / 2, 1.35, name, ha="center", va="center", fontsize=9,
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
-            x += wide
-
-        block(*ends[0])
+        once = tint(ORANGE, 0.55)
+        panel(ax, left - 4, 0, wide * pieces, 330)
+        say(ax, left + wide * pieces / 2, 22, f"{pieces} times, one piece of the batch each",
+            fontweight="bold")  # fmt: skip
+        chip(ax, 38, 188, "zero", wide=66, high=40, face=once)
         for piece in range(pieces):
-            start = x
-            block("F", 0.6, SKY, "//")
-            block("B", 1.1, PALE, "..")
-            ax.text((start + x) / 2, 1.95, f"piece {piece + 1}", ha="center", fontsize=9)
-            high = 0.75 * (piece + 1) / pieces
-            ax.add_patch(Rectangle((x - 0.3, -0.1), 0.5, high, facecolor=BLUE, hatch="//",
-                                   edgecolor="white"))  # fmt: skip
-            ax.text(x - 0.05, -0.2, f"{piece + 1}/{pieces}", ha="center", va="top", fontsize=10)
-            arrow(ax, (x - 0.05, 0.97), (x - 0.05, -0.1 + high + 0.03))
-        for end in ends[1:]:
-            block(*end)
-        ax.text(0.0, 0.2, ".grad", va="center", family="DejaVu Sans Mono", fontsize=10)
-        ax.set_xlim(-0.05, x + 0.05)
-        ax.set_ylim(-0.6, 2.3)
+            x, share = left + wide * (piece + 0.5) - 4, (piece + 1) / pieces
+            chip(ax, x, 62, f"piece {piece + 1}", wide=wide - 16, face="white", size=SMALL)
+            go(ax, (x, 79), (x, 102))
+            chip(ax, x, 122, "forward", wide=wide - 16, high=38, face=tint(SKY, 0.6), size=SMALL)
+            go(ax, (x - wide / 2 + 20, 142), (x - wide / 2 + 20, 168), color=VERMILLION)
+            if wide > 90:
+                say(ax, x + 8, 154, f"loss ÷ {pieces}", size=SMALL, color=VERMILLION)
+            chip(ax, x, 188, "backward", wide=wide - 16, high=38, face=tint(VERMILLION, 0.3),
+                 size=SMALL)  # fmt: skip
+            go(ax, (x, 208), (x, 232))
+            _gathered(ax, x, 234, 60, share, f"{piece + 1}/{pieces}")
+        say(ax, 38, 264, ".grad", family="DejaVu Sans Mono")
+        end = left + wide * pieces
+        go(ax, (end, 264), (end + 22, 264))
+        chip(ax, end + 58, 264, "clip", wide=66, high=40, face=once)
+        go(ax, (end + 92, 264), (end + 116, 264))
+        chip(ax, end + 152, 264, "step", wide=66, high=40, face=once)
+        go(ax, (end + 152, 242), (end + 152, 168), "weights\nmove", beside=(-10, 0), ha="right")
+        chip(ax, end + 136, 122, "new model", wide=122, high=38, face=tint(SKY, 0.6))
+        go(ax, (22, 356), (ACROSS - 10, 356), width=1.2)
+        say(ax, 22, 338, "time", ha="left", size=SMALL)
 
-    return Picture(draw, height=1.9)
+    return sheet(draw, height=368)
+
+
+def _gathered(ax, x: float, top: float, high: float, share: float, text: str) -> None:
+    """A vessel that is filled up to `share`."""
+    place = (x - 17, top + high * (1 - share))
+    ax.add_patch(Rectangle(place, 34, high * share, facecolor=BLUE, linewidth=0))
+    ax.add_patch(Rectangle((x - 17, top), 34, high, fill=False, edgecolor=BLACK, linewidth=1.5))
+    say(ax, x, top + high + 16, text, fontweight="bold")
 
 
 def gradient_lengths(runs: Mapping[str, Sequence[float]], limit: float) -> Picture:
@@ -94,14 +104,14 @@ def gradient_lengths(runs: Mapping[str, Sequence[float]], limit: float) -> Pictu
             ax.annotate(name, (len(lengths) - 1, lengths[-1]), (6, 0), color=color, va="center",
                         textcoords="offset points", annotation_clip=False)  # fmt: skip
         ax.axhline(limit, color=BLACK, linewidth=1, linestyle=(0, (4, 3)))
-        ax.annotate(f"clipped above {limit:g}", (0, limit), (0, -4), va="top",
-                    textcoords="offset points", fontsize=10)  # fmt: skip
+        ax.text(0.01, 0.02, f"broken line: clipped above {limit:g}", transform=ax.transAxes,
+                va="bottom", fontsize=SMALL)  # fmt: skip
         ax.set_yscale("log")
         ax.set_yticks([0.5, 1, 2, 5, 10, 50, 100], ["0.5", "1", "2", "5", "10", "50", "100"])
         ax.set_yticks([], minor=True)
         low = min(min(lengths) for lengths in runs.values())
-        ax.set_ylim(bottom=0.7 * low)
+        ax.set_ylim(bottom=0.5 * low)
         ax.set_xlabel("step")
         ax.set_ylabel("length of the gradient")
 
-    return Picture(draw, height=3.0)
+    return Picture(draw, height=3.66)

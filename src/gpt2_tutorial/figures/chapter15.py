@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Rectangle
 
+from gpt2_tutorial.figures.draw import ACROSS, chip, go, panel, say, sheet
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
     GREEN,
+    HALO,
     ORANGE,
     PALE,
     SKY,
@@ -15,6 +17,7 @@ from gpt2_tutorial.figures.style import (
     YELLOW,
     Picture,
     bare,
+    tint,
 )
 
 FIELDS = (PALE, SKY, YELLOW, GREEN, ORANGE, PALE, SKY, PALE, YELLOW, SKY, GREEN)
@@ -51,37 +54,39 @@ def shard_bytes(fields: Sequence[tuple[str, int]], tokens: Sequence[int]) -> Pic
         ax.set_xlim(-1.6, ROW + 2.6)
         ax.set_ylim(-rows - 0.1, 0.9)
 
-    return Picture(draw, height=0.36 * rows + 0.4)
+    return Picture(draw, height=0.44 * rows + 0.49)
 
 
 def moments_of_a_save(tried: Sequence[tuple[str, int]], old: int, new: int) -> Picture:
-    """A time line of one save: before each touch of the disk a kill, and what was found after it.
+    """A save from top to bottom: before each touch of the disk a kill, and what was found then.
 
     `tried` holds (what was about to happen, the step that was found) in order.
     """
+    change = next((i for i, (_, found) in enumerate(tried) if found == new), len(tried))
 
     def draw(ax):
-        bare(ax)
-        last = len(tried) - 1
-        ax.annotate("", (last + 0.8, 0), (-0.8, 0), arrowprops={"arrowstyle": "-|>"})
+        say(ax, 66, 18, "killed just before", ha="left", fontweight="bold")
+        say(ax, 420, 18, "found after the kill", fontweight="bold")
+        for rows, said, color in (
+            (range(change), f"step {old} stands\nwhile step {new}\nis written", SKY),
+            (range(change, len(tried)), f"step {new} stands", GREEN),
+        ):
+            if rows:
+                top = 34 + 30 * rows[0]
+                panel(ax, 0, top + 1, ACROSS, 30 * len(rows) - 2, face=tint(color, 0.22))
+                fits = len(rows) > said.count("\n")
+                say(ax, 610, top + 15 * len(rows), said if fits else said.split("\n")[0])
+        go(ax, (22, 36), (22, 32 + 30 * len(tried)), width=1.2)
         for i, (what, found) in enumerate(tried):
+            y = 34 + 30 * i + 15
+            ax.plot(44, y, "x", color=VERMILLION, markersize=9, markeredgewidth=2.5)
+            say(ax, 66, y, what, ha="left")
+            go(ax, (290, y), (356, y), width=1)
             is_new = found == new
-            ax.plot([i, i], [0, 0.35], color=BLACK, linewidth=0.8)
-            look = {"color": GREEN if is_new else BLUE, "markersize": 9}
-            ax.plot(i, 0.55, "s" if is_new else "o", **look)
-            ax.plot(i, 0, "x", color=VERMILLION, markersize=7, markeredgewidth=2)
-            ax.text(i, -0.3, what, rotation=90, ha="center", va="top", fontsize=9.5)
-        change = next((i for i, (_, found) in enumerate(tried) if found == new), last + 1)
-        ax.text((change - 1) / 2, 1.0, f"● step {old} is found, whole", ha="center", color=BLUE)
-        if change <= last:
-            ax.plot([change - 0.5] * 2, [-0.15, 1.5], color=BLACK, linestyle=(0, (4, 3)))
-            place = (change + last) / 2
-            ax.text(place, 1.55, f"■ step {new}", ha="center", color=GREEN)
-        ax.text(-0.8, 1.55, "× kill just before", color=VERMILLION)
-        ax.set_xlim(-1.0, last + 1.6)
-        ax.set_ylim(-2.9, 2.0)
+            look = {"edge": GREEN if is_new else BLUE, "fontweight": "bold" if is_new else "normal"}
+            chip(ax, 420, y, f"step {found}", wide=104, high=25, **look)
 
-    return Picture(draw, height=2.7)
+    return sheet(draw, height=38 + 30 * len(tried))
 
 
 def two_runs(
@@ -106,9 +111,9 @@ def two_runs(
                 ("dashes: resumed with the weights alone", VERMILLION),
             )
         ):
-            ax.text(0.99, 0.97 - 0.09 * line, text, color=color, ha="right", va="top",
+            ax.text(0.99, 0.97 - 0.09 * line, text, color=color, ha="right", va="top", bbox=HALO,
                     transform=ax.transAxes)  # fmt: skip
         ax.set_xlabel("step")
         ax.set_ylabel("loss in nats")
 
-    return Picture(draw, height=3.3)
+    return Picture(draw, height=4.03)

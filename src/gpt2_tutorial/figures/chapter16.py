@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Rectangle
 
+from gpt2_tutorial.figures.draw import ACROSS, chip, go, panel, say, sheet
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
@@ -12,97 +13,111 @@ from gpt2_tutorial.figures.style import (
     PALE,
     PURPLE,
     SKY,
+    SMALL,
     VERMILLION,
     YELLOW,
     Picture,
     bare,
+    tint,
 )
 
-DEALT = ((SKY, ""), (ORANGE, "//"), (GREEN, ".."), (YELLOW, "xx"), (PURPLE, "\\\\"))
+DEALT = (SKY, ORANGE, GREEN, YELLOW, PURPLE)  # of rank 0, 1, …, over and over
 
 
 def rank_map(machines: int, gpus: int) -> Picture:
     """Machines with their GPUs; in each box the rank, below it the local rank."""
+    wide = (ACROSS - 140) / gpus
 
     def draw(ax):
-        bare(ax)
-        ax.set_xlim(-2.6, gpus - 0.3)
-        ax.set_ylim(-1.75 * machines + 0.5, 0.8)
+        say(ax, 140 + wide / 2, 14, "speaks", size=SMALL)
         for machine in range(machines):
-            y = -1.75 * machine
-            ax.text(-0.75, y, f"machine {machine}", ha="right", va="center")
+            y = 34 + 94 * machine
+            panel(ax, 0, y, ACROSS, 84)
+            say(ax, 12, y + 28, f"machine {machine}", ha="left", fontweight="bold")
+            say(ax, 12, y + 65, "local rank", ha="left", size=SMALL, color=BLUE)
             for gpu in range(gpus):
-                rank = machine * gpus + gpu
-                look = {"facecolor": ORANGE if rank == 0 else PALE, "edgecolor": BLACK}
-                ax.add_patch(Rectangle((gpu - 0.42, y - 0.42), 0.84, 0.84, **look))
-                weight = "bold" if rank == 0 else "normal"
-                ax.text(gpu, y, str(rank), ha="center", va="center", fontsize=12, fontweight=weight)
-                ax.text(gpu, y - 0.66, str(gpu), ha="center", va="center", fontsize=9.5, color=BLUE)
-            ax.text(
-                -0.75, y - 0.66, "local rank", ha="right", va="center", fontsize=9.5, color=BLUE
-            )
-        ax.text(0, 0.62, "rank 0 speaks", ha="center", va="center", fontsize=9.5)
+                rank, x = machine * gpus + gpu, 140 + wide * (gpu + 0.5)
+                chip(ax, x, y + 28, str(rank), wide=wide - 12, high=40,
+                     face=ORANGE if rank == 0 else "white",
+                     fontweight="bold" if rank == 0 else "normal")  # fmt: skip
+                say(ax, x, y + 65, str(gpu), size=SMALL, color=BLUE)
 
-    return Picture(draw, height=0.35 + 0.82 * machines)
+    return sheet(draw, height=34 + 94 * machines)
 
 
 def ring_frames(frames: Sequence[Sequence[Sequence[int]]]) -> Picture:
-    """What each worker of a ring holds, round by round; finished sums are green and bold."""
-    finished = frames[-1][0]
-    workers = len(finished)
+    """What each worker of a ring holds, round by round; arrows show which pieces have come.
+
+    A finished sum is bold, on green.
+    """
+    finished, workers = frames[-1][0], len(frames[0])
+    wide = (ACROSS - 40) / len(frames)  # of a frame
+    cell = (wide - 20) / workers
 
     def draw(ax):
-        bare(ax)
-        wide = workers + 0.9
-        ax.set_xlim(-1.5, wide * len(frames) - 1.2)
-        ax.set_ylim(-workers + 0.2, 1.5)
-        for number, frame in enumerate(frames):
-            left = wide * number
-            title = "at first" if number == 0 else f"round {number}"
-            ax.text(left + (workers - 1) / 2, 1.15, title, ha="center", va="center")
-            for worker, pieces in enumerate(frame):
-                for piece, value in enumerate(pieces):
-                    done = value == finished[piece]
-                    look = {"facecolor": GREEN if done else "white", "edgecolor": BLACK}
-                    ax.add_patch(Rectangle((left + piece - 0.5, -worker - 0.4), 1, 0.8, **look))
-                    ax.text(left + piece, -worker, str(value), ha="center", va="center",
-                            fontsize=9, fontweight="bold" if done else "normal")  # fmt: skip
         for worker in range(workers):
-            ax.text(-0.7, -worker, f"w{worker}", ha="right", va="center", fontsize=10)
+            say(ax, 18, 78 + 62 * worker, f"w{worker}", fontweight="bold")
+        for number, held in enumerate(frames):
+            left = 40 + wide * number
+            say(ax, left + cell * workers / 2, 18, f"round {number}" if number else "at first",
+                fontweight="bold")  # fmt: skip
+            for worker, pieces in enumerate(held):
+                for piece, value in enumerate(pieces):
+                    middle, y = left + cell * (piece + 0.5), 78 + 62 * worker
+                    _piece(ax, middle, y, cell, value, done=value == finished[piece])
+                    if number and value != frames[number - 1][worker][piece]:
+                        go(ax, (middle, y - 42), (middle, y - 18), color=VERMILLION, width=2)
 
-    return Picture(draw, height=1.9)
+        say(ax, 40, 68 + 62 * workers,
+            f"Arrows: from the worker above; into w0 from w{workers - 1}, the ring is closed.",
+            ha="left", size=SMALL)  # fmt: skip
+
+    return sheet(draw, height=86 + 62 * workers)
+
+
+def _piece(ax, x: float, y: float, wide: float, value: int, *, done: bool) -> None:
+    face = tint(GREEN, 0.55) if done else "white"
+    place = (x - wide / 2 + 1, y - 16)
+    ax.add_patch(Rectangle(place, wide - 2, 32, facecolor=face, edgecolor=BLACK))
+    say(ax, x, y, str(value), size=SMALL, fontweight="bold" if done else "normal")
 
 
 def overlap(layers: Sequence[str]) -> Picture:
-    """Time lines: one message after backward, or a bucket as soon as its layers are done."""
-    n = len(layers)
+    """Time lines: one message after backward, or a bucket as soon as its layers are done.
 
-    def bar(ax, start, length, y, text, face, hatch=""):
-        look = {"facecolor": face, "edgecolor": BLACK, "hatch": hatch}
-        ax.add_patch(Rectangle((start, y - 0.36), length, 0.72, **look))
-        ax.text(start + length / 2, y, text, ha="center", va="center", fontsize=9,
-                bbox={"facecolor": face, "edgecolor": "none", "pad": 1})  # fmt: skip
+    A block of backward and the sum of its bucket are taken to last 1 and 0.8 of a unit.
+    """
+    n, start = len(layers), 132
+    unit = (ACROSS - start - 70) / (1.8 * n)
+    ready = [i + 1 for i in range(n)]
+
+    def bar(ax, at, long, y, text, face):
+        place = (start + unit * at, y - 18)
+        ax.add_patch(Rectangle(place, unit * long, 36, facecolor=face, edgecolor=BLACK))
+        say(ax, place[0] + unit * long / 2, y, text, size=SMALL)
 
     def draw(ax):
-        bare(ax)
-        ax.set_xlim(-1.75, 2 * n + 0.15)
-        ax.set_ylim(-4.2, 1.1)
-        for top, title in ((0, "one message"), (-2.3, "buckets")):
-            ax.text(-1.7, top + 0.75, title, va="center", fontweight="bold")
-            ax.text(-0.1, top, "backward: blocks", ha="right", va="center", fontsize=9.5)
-            ax.text(-0.1, top - 0.85, "sums: buckets", ha="right", va="center", fontsize=9.5)
+        for top, title in ((0, "one message at the end"), (198, "buckets that set out early")):
+            panel(ax, 0, top, ACROSS, 184, title)
+            say(ax, 12, top + 66, "backward,\nblocks", ha="left", size=SMALL)
+            say(ax, 12, top + 138, "sums over\nall workers", ha="left", size=SMALL)
             for i, layer in enumerate(layers):
-                bar(ax, i, 1, top, layer, PALE)
-        bar(ax, n, 0.8 * n, -0.85, "all of them", ORANGE, "//")
-        for i in range(n):
-            bar(ax, i + 1, 0.8, -3.15, str(i), ORANGE, "//")
-        for end, y in ((n + 0.8 * n, -0.85), (n + 0.8, -3.15)):
-            ax.text(end + 0.1, y, "done", va="center", fontsize=9.5)
-        ax.annotate("", xy=(2 * n, -3.9), xytext=(0, -3.9),
-                    arrowprops={"arrowstyle": "-|>", "color": BLACK})  # fmt: skip
-        ax.text(n, -4.1, "time", ha="center", va="top", fontsize=9.5)
+                bar(ax, i, 1, top + 66, layer, tint(SKY, 0.6))
+        bar(ax, n, 0.8 * n, 138, "all gradients", tint(ORANGE, 0.6))
+        go(ax, (start + unit * n, 85), (start + unit * n, 118), width=2)
+        for i, at in enumerate(ready):
+            bar(ax, at, 0.8, 336, f"bucket {i}" if unit > 90 else str(i), tint(ORANGE, 0.6))
+            go(ax, (start + unit * at, 283), (start + unit * at, 316), width=2)
+        for end, y in ((1.8 * n, 138), (n + 0.8, 336)):
+            say(ax, start + unit * end + 10, y, "done", ha="left", fontweight="bold")
+        finish = [start + unit * (n + 0.8), start + unit * 1.8 * n]
+        ax.plot([finish[0]] * 2, [110, 316], color=GREEN, linewidth=1.5, linestyle=(0, (4, 3)),
+                zorder=0.5)  # fmt: skip
+        go(ax, (finish[1], 270), (finish[0] + 2, 270), "time won", color=GREEN, width=2)
+        go(ax, (start, 396), (ACROSS - 10, 396), width=1.2)
+        say(ax, 12, 396, "time", ha="left", size=SMALL)
 
-    return Picture(draw, height=2.6)
+    return sheet(draw, height=410)
 
 
 def two_distances(found: Mapping[str, tuple[float, float]]) -> Picture:
@@ -110,47 +125,66 @@ def two_distances(found: Mapping[str, tuple[float, float]]) -> Picture:
 
     def draw(ax):
         for y, (between, from_one) in enumerate(reversed(found.values())):
-            for shift, value, face, hatch in (
-                (0.19, between, VERMILLION, ""),
-                (-0.19, from_one, SKY, "//"),
+            for shift, value, face in (
+                (0.19, between, VERMILLION),
+                (-0.19, from_one, SKY),
             ):
-                look = {"color": face, "edgecolor": BLACK, "hatch": hatch, "height": 0.36}
+                look = {"color": face, "edgecolor": BLACK, "height": 0.36}
                 ax.barh(y + shift, value, **look)
                 ax.annotate(f"{value:.2f}" if value > 1e-3 else "0", (value, y + shift), (4, -4),
-                            textcoords="offset points", fontsize=9.5)  # fmt: skip
+                            textcoords="offset points", fontsize=SMALL)  # fmt: skip
         ax.set_yticks(range(len(found)), list(reversed(found)))
         ax.set_xlim(0, 1.25 * max(max(pair) for pair in found.values()))
-        ax.set_xlabel("largest difference of a weight: upper bars between ranks,\n"
-                      "lower, hatched bars from one process")  # fmt: skip
+        ax.set_xlabel("largest difference of a weight:\n"
+                      "upper bars between ranks, lower bars from one process")  # fmt: skip
 
-    return Picture(draw, height=0.9 + 0.48 * len(found))
+    return Picture(draw, height=1.1 + 0.59 * len(found))
 
 
-def dealt_strip(pieces: int, ranks: int, at_once: int) -> Picture:
-    """Numbered rows of text in one long order, each marked with the rank that gets it."""
+def dealt_strip(pieces: int, ranks: int, at_once: int, shards: int = 1) -> Picture:
+    """From files to batches: shards, one long order of their rows, and what each rank is dealt.
+
+    The rows have the numbers of their places in the order; a colour is a rank.
+    """
+    a_round = ranks * at_once
+    rounds = -(-pieces // a_round)
+    wide = (ACROSS - 90) / pieces  # of a row in the order
+    lane = (ACROSS - 90) / rounds  # of one round in a rank's lane
 
     def draw(ax):
-        bare(ax)
-        a_round = ranks * at_once
-        ax.set_xlim(-0.7, pieces - 0.3)
-        ax.set_ylim(-1.9, 1.7)
+        for shard in range(shards):
+            middle = 90 + (ACROSS - 90) * (shard + 0.5) / shards
+            chip(ax, middle, 24, f"shard {shard}", wide=118, high=34, face=PALE, size=SMALL)
+            go(ax, (middle, 42), (middle, 68), width=1.2)
+        say(ax, 0, 24, "on disk", ha="left", size=SMALL)
+        say(ax, 0, 88, "one order", ha="left", size=SMALL)
         for piece in range(pieces):
-            rank = piece // at_once % ranks
-            face, hatch = DEALT[rank % len(DEALT)]
-            look = {"facecolor": face, "edgecolor": BLACK, "hatch": hatch}
-            ax.add_patch(Rectangle((piece - 0.5, -0.5), 1, 1, **look))
-            ax.text(piece, 0, str(piece), ha="center", va="center", fontsize=9,
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
-        for start in range(0, pieces, at_once):
-            rank = start // at_once % ranks
-            ax.text(start + at_once / 2 - 0.5, -0.95, f"rank {rank}", ha="center", fontsize=9,
-                    va="center")  # fmt: skip
-        for number, start in enumerate(range(0, pieces, a_round)):
-            end = min(start + a_round, pieces)
-            ax.plot([start - 0.4, end - 0.6], [0.85, 0.85], color=BLACK, linewidth=1)
-            ax.text((start + end) / 2 - 0.5, 1.25, f"round {number}", ha="center", va="center")
+            face = tint(DEALT[piece // at_once % ranks % len(DEALT)], 0.7)
+            place = (90 + wide * piece, 70)
+            ax.add_patch(Rectangle(place, wide, 36, facecolor=face, edgecolor=BLACK))
+            say(ax, place[0] + wide / 2, 88, str(piece), size=SMALL)
+        for number in range(rounds):
+            edges = [90 + wide * a_round * number, 90 + wide * min(a_round * (number + 1), pieces)]
+            go(ax, (sum(edges) / 2, 108), (90 + lane * (number + 0.5), 142), width=1.2)
+            say(ax, 90 + lane * (number + 0.5), 156, f"round {number}", size=SMALL)
+        for rank in range(ranks):
+            y = 192 + 46 * rank
+            say(ax, 0, y, f"rank {rank}", ha="left", fontweight="bold")
+            for number in range(rounds):
+                first = number * a_round + rank * at_once
+                rows = range(first, min(first + at_once, pieces))
+                _batch(ax, 90 + lane * (number + 0.5), y, rows, DEALT[rank % len(DEALT)])
 
-    return Picture(draw, height=1.5)
+    return sheet(draw, height=178 + 46 * ranks)
+
+
+def _batch(ax, middle: float, y: float, rows: Sequence[int], color: str) -> None:
+    """The rows that one rank reads in one round, side by side in a frame."""
+    left = middle - 34 * len(rows) / 2
+    for i, row in enumerate(rows):
+        look = {"facecolor": tint(color, 0.7), "edgecolor": BLACK}
+        ax.add_patch(Rectangle((left + 34 * i, y - 17), 34, 34, **look))
+        say(ax, left + 34 * i + 17, y, str(row), size=SMALL)
 
 
 def curve_sheet(
@@ -168,12 +202,12 @@ def curve_sheet(
             place = [left * width + 0.035, 1 - (top + 1) * height + 0.028, width - 0.04]
             small = ax.inset_axes([*place, height - 0.045])
             _curves(small, run, correct, (low, high))
-            small.text(0.95, 0.93, name, ha="right", va="top", fontweight="bold", fontsize=12,
+            small.text(0.95, 0.93, name, ha="right", va="top", fontweight="bold", fontsize=14,
                        transform=small.transAxes)  # fmt: skip
-            small.tick_params(labelsize=9, length=2, pad=1,
+            small.tick_params(labelsize=SMALL, length=2, pad=1,
                               labelleft=left == 0, labelbottom=top == rows - 1)  # fmt: skip
 
-    return Picture(draw, height=7.0)
+    return Picture(draw, height=8.54)
 
 
 def _curves(ax, run: Mapping, correct: Mapping, limits: tuple[float, float]) -> None:

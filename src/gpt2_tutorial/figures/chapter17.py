@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Rectangle
 
+from gpt2_tutorial.figures.draw import INK, go, say, sheet
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
+    HALO,
     ORANGE,
     PALE,
     SKY,
+    SMALL,
     VERMILLION,
     YELLOW,
     Picture,
-    bare,
+    tint,
 )
 
 # Who calls whom: how deep, the name, what it is for, and where it is explained or lies.
@@ -52,66 +55,61 @@ FACES = {"17": YELLOW, "runs": PALE, "commands": PALE}  # all others: earlier ch
 
 def script_calls(calls: Sequence[tuple[int, str, str, str]] = CALLS) -> Picture:
     """Who calls whom in the script, as a tree; each name with its purpose and its place."""
-    indent, letter, wide = 0.19, 0.0875, 4.5  # inches, and what the margins take
+    indent, letter, high = 24, 9.65, 29  # pixels; a letter of DejaVu Sans Mono in SMALL
 
     def draw(ax):
-        bare(ax)
-        ax.set_xlim(-0.02, wide)
-        ax.set_ylim(-len(calls) + 0.4, 0.6)
-        above: list[int] = []  # the row of the last name at each depth
+        above: list[float] = []  # where the last name of each depth stands
         for row, (depth, name, purpose, place) in enumerate(calls):
-            x, width = indent * depth, letter * len(name) + 0.14
+            x, y, wide = 6 + indent * depth, 18 + high * row, letter * len(name) + 14
             if depth:
-                left = x - indent + 0.07
-                ax.plot([left, left, x], [-above[depth - 1] - 0.4, -row, -row], color=BLACK,
-                        linewidth=0.9, zorder=0)  # fmt: skip
-            above[depth:] = [row]
-            look = {"facecolor": FACES.get(place, SKY), "edgecolor": BLACK, "linewidth": 0.9}
-            ax.add_patch(Rectangle((x, -row - 0.4), width, 0.8, **look))
-            ax.text(x + 0.07, -row, name, va="center", fontsize=9.5, family="DejaVu Sans Mono")
+                left = x - indent + 10
+                ax.plot([left, left, x], [above[depth - 1] + 12, y, y], color=BLACK,
+                        linewidth=1.2, zorder=0)  # fmt: skip
+            above[depth:] = [y]
+            face = INK | {"facecolor": FACES.get(place, SKY)}
+            ax.add_patch(Rectangle((x, y - 12), wide, 24, **face))
+            say(ax, x + 7, y, name, size=SMALL, ha="left", family="DejaVu Sans Mono")
             where = f"chapter {place}" if place.isdigit() else f"{place}/"
             more = "" if place == "17" else f" ({where})"
-            ax.text(x + width + 0.07, -row, purpose + more, va="center", fontsize=9.5)
+            say(ax, x + wide + 8, y, purpose + more, size=SMALL, ha="left")
 
-    return Picture(draw, height=0.235 * len(calls) + 0.1, width=wide + 0.1)
+    return sheet(draw, high * len(calls) + 8)
 
 
 def two_endings(finished: int, save_every: int, after: int = 4) -> Picture:
     """Time lines of a run that ends in the step after `finished`: asked to stop, and killed.
 
-    Below them stand the saves; `after` steps are drawn of how each goes on.
+    Arrows mark the saves; `after` steps are drawn of how each goes on.
     """
+    wide, high, aside = 39, 36, 8
     saves = list(range(save_every, finished + 1, save_every))
     lines = {"asked to stop": sorted({*saves, finished}), "killed": saves}
 
-    def step(ax, x, y, number, face, hatch=""):
-        look = {"facecolor": face, "edgecolor": BLACK, "linewidth": 0.9, "hatch": hatch}
-        ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **look))
-        ax.text(x, y, str(number), ha="center", va="center", fontsize=9.5,
-                bbox={"facecolor": face, "edgecolor": "none", "pad": 1.2})  # fmt: skip
+    def step(ax, x, y, number, face, edge=BLACK):
+        ax.add_patch(Rectangle((x, y), wide, high, **INK | {"facecolor": face, "edgecolor": edge}))
+        say(ax, x + wide / 2, y + high / 2, str(number))
 
     def draw(ax):
-        bare(ax)
-        ax.set_xlim(0.4, finished + after + 3.6)
-        ax.set_ylim(-5.1, 1.5)
-        for y, (title, saved) in zip((0, -3.2), lines.items(), strict=True):
-            ax.text(0.5, y + 1.0, title, va="center", fontweight="bold")
+        for y, (title, saved) in zip((34, 172), lines.items(), strict=True):
+            say(ax, aside, y - 16, title, ha="left", fontweight="bold")
             for number in range(1, finished + 1):
-                step(ax, number, y, number, PALE)
-            step(ax, finished + 1, y, finished + 1, VERMILLION, "xx")
+                step(ax, aside + wide * (number - 1), y, number, PALE)
+            broken = aside + wide * finished
+            step(ax, broken, y, "×", tint(VERMILLION, 0.45))
             for number in saved:
-                ax.annotate("", (number + 0.5, y - 0.5), (number + 0.5, y - 1.15),
-                            arrowprops={"arrowstyle": "-|>", "color": BLACK})  # fmt: skip
-                ax.text(number + 0.5, y - 1.25, "saved", ha="center", va="top", fontsize=9.5)
-            start = finished + 3
-            ax.text(start - 0.5, y + 1.0, "goes on", va="center", fontsize=10)
+                x = aside + wide * number
+                go(ax, (x, y + high + 26), (x, y + high + 1))
+                say(ax, x, y + high + 38, "saved", size=SMALL)
+            start = broken + 2 * wide
+            say(ax, start, y - 16, "goes on", ha="left")
             for i, number in enumerate(range(saved[-1] + 1, saved[-1] + 1 + after)):
-                again = number <= finished
-                step(ax, start + i, y, number, ORANGE if again else PALE, "//" if again else "")
-            if saved[-1] < finished:
-                ax.text(start - 0.5, y - 0.75, "hatched: again", va="top", fontsize=9.5)
+                face = tint(ORANGE, 0.6) if number <= finished else PALE
+                step(ax, start + wide * i, y, number, face)
+            again = (finished - saved[-1]) * wide
+            if again:
+                say(ax, start + again / 2, y + high + 14, "again", size=SMALL)
 
-    return Picture(draw, height=2.7)
+    return sheet(draw, 262)
 
 
 def first_losses(log: Mapping) -> Picture | None:
@@ -131,14 +129,14 @@ def first_losses(log: Mapping) -> Picture | None:
         if looks:
             places = [look["step"] for look in looks], [look["val"] for look in looks]
             ax.plot(*places, "o", color=VERMILLION, markersize=6)
-            ax.annotate("val", (places[0][-1], places[1][-1]), (0, 8), ha="right",
+            ax.annotate("val", (places[0][-1], places[1][-1]), (0, 8), ha="right", bbox=HALO,
                         textcoords="offset points", color=VERMILLION)  # fmt: skip
         if "killed_at" in log:
             ax.axvline(log["killed_at"], color=BLACK, linewidth=1, linestyle=(0, (4, 3)))
             back = f",\nback to step {log['resumed_at']}" if "resumed_at" in log else ""
             ax.annotate(f"killed in step {log['killed_at']}{back}", (log["killed_at"], max(losses)),
-                        (4, 0), textcoords="offset points", va="top", fontsize=10)  # fmt: skip
+                        (4, 0), textcoords="offset points", va="top", fontsize=SMALL)  # fmt: skip
         ax.set_xlabel(f"step on one {log['about']['device']}")
         ax.set_ylabel("nats per token")
 
-    return Picture(draw, height=3.0)
+    return Picture(draw, height=3.66)

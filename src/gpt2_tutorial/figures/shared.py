@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from gpt2_tutorial.figures.style import BARS, BLUE, GREEN, VERMILLION, Picture, visible
+from gpt2_tutorial.figures.style import (
+    BARS,
+    BLUE,
+    GREEN,
+    HALO,
+    LARGE,
+    SMALL,
+    VERMILLION,
+    Picture,
+    visible,
+)
 
 
 def next_bets(symbols: Sequence[str], probs: Sequence[float], after: str, top: int = 8) -> Picture:
@@ -13,12 +23,12 @@ def next_bets(symbols: Sequence[str], probs: Sequence[float], after: str, top: i
         names = [visible(symbol) for _, symbol in ranked]
         bars = ax.bar(range(len(ranked)), [float(p) for p, _ in ranked], **BARS)
         ax.bar_label(bars, labels=[f"{float(p):.2f}" for p, _ in ranked], padding=2)
-        ax.set_xticks(range(len(ranked)), names, fontsize=13)
+        ax.set_xticks(range(len(ranked)), names, fontsize=LARGE)
         ax.margins(y=0.15)
         ax.set_title(f"what comes after “{''.join(map(visible, after))}”?")
         ax.set_ylabel("probability")
 
-    return Picture(draw, height=2.8)
+    return Picture(draw, height=3.42)
 
 
 def scoreboard(rows: Sequence[dict], new: str = "", beat: float | None = None) -> Picture:
@@ -31,7 +41,12 @@ def scoreboard(rows: Sequence[dict], new: str = "", beat: float | None = None) -
             color, mark = (VERMILLION, "D") if fresh else (BLUE, "o")
             ax.plot(row["val"], y, mark, color=color, markersize=7)
             ax.annotate(
-                f"{row['val']:.3f}", (row["val"], y), (8, -4), textcoords="offset points", size=10
+                f"{row['val']:.3f}",
+                (row["val"], y),
+                (8, -4),
+                textcoords="offset points",
+                size=SMALL,
+                bbox=HALO,
             )
         ax.set_yticks(range(len(ranked)), [row["name"] for row in ranked])
         ax.set_xlim(1.0, 4.9)
@@ -42,4 +57,4 @@ def scoreboard(rows: Sequence[dict], new: str = "", beat: float | None = None) -
         ax.grid(axis="y", linewidth=0.4)
         ax.set_xlabel("nats per character, validation (lower is better)")
 
-    return Picture(draw, height=1.0 + 0.3 * len(ranked))
+    return Picture(draw, height=1.22 + 0.37 * len(ranked))

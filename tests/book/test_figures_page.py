@@ -1,0 +1,61 @@
+"""The figures of the built chapters: a caption under each, and letters that can be read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import where
+from docutils import nodes
+from serving import ROOT, toc_pages
+from sphinx.errors import ExtensionError
+
+pytestmark = pytest.mark.browser  # they need the built site
+
+NOTEBOOKS = [name for name in toc_pages() if name.startswith("notebooks/")]
+PICTURE = "<a picture>"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_figure_stands_over_its_caption(soups, name):
+    pictures = soups[name].select("article .cell_output img")
+    assert pictures
+    for picture in pictures:
+        figure = picture.find_parent("figure")
+        assert figure is not None, picture["alt"]
+        assert figure.figcaption.get_text().strip().rstrip("#").endswith("."), picture["alt"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_letters_of_a_figure_touch_others(site, name):
+    """With the numbers of this build: a label that fitted yesterday's may not fit today's."""
+    run = json.loads((ROOT / "_build" / "executed" / f"{name[10:]}.ipynb").read_text("utf-8"))
+    outputs = [output for cell in run["cells"] for output in cell.get("outputs", [])]
+    said = ["".join(o["data"].get("text/plain", "")) for o in outputs if "data" in o]
+    pictures = [words for words in said if words.startswith(PICTURE)]
+    assert pictures
+    assert [words for words in pictures if words != PICTURE] == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_way_of_the_book_stands_over_a_chapter_and_says_where_it_is(soups, name):
+    way = soups[name].select("ol.way > li")
+    here = [station for station in way if station.strong]
+    assert len(way) == 8 and 1 <= len(here) < 8
+    assert all("(here)" in station.get_text() for station in here)
+
+
+@pytest.mark.parametrize("said", ["text → tokens → and again.", " → ".join(where.WAY)])
+def test_a_way_with_a_station_missing_or_nobody_on_it_is_refused(said):
+    with pytest.raises(ExtensionError, match="stations in bold"):
+        where.stations_of(nodes.paragraph("", said))
+
+
+@pytest.mark.parametrize("name", ["notebooks/07_attention", "notebooks/11_gpt2"])
+def test_a_figure_is_as_wide_as_the_column_and_on_a_phone_as_the_screen(page, address, name):
+    page.goto(f"{address}{name}.html")
+    wide = page.locator(".cell_output figure img").first
+    assert wide.bounding_box()["width"] == pytest.approx(704, abs=1)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert wide.bounding_box()["width"] == pytest.approx(390, abs=1)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390

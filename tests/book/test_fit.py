@@ -1,0 +1,125 @@
+"""What must not be cut, broken or hidden: tables, powers of ten, outputs, the copy button."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page
+from serving import toc_pages
+
+pytestmark = pytest.mark.browser
+
+PAGES = toc_pages()
+WIDTHS = [390, 480, 576, 600, 768, 900, 960, 1024, 1100, 1200, 1216, 1280, 1440, 1600]
+PHONE = {"width": 390, "height": 844}
+
+CUT = """selector => [...document.querySelectorAll(selector)]
+  .filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth)
+  .map((box) => `${box.scrollWidth} in ${box.clientWidth}: ${box.textContent.slice(0, 60)}`)"""
+
+# A power of ten in a text, and how many lines it stands on.
+BROKEN = r"""() => {
+  const walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  const broken = [];
+  for (let text = walk.nextNode(); text; text = walk.nextNode()) {
+    if (text.parentElement.closest("pre, details:not([open])")) continue;
+    for (const found of text.data.matchAll(/(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+/g)) {
+      const range = document.createRange();
+      range.setStart(text, found.index);
+      range.setEnd(text, found.index + found[0].length);
+      const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.bottom)));
+      if (lines.size > 1) broken.push(found[0]);
+    }
+    const [whole] = /(\d[\s·]+)?10$/.exec(text.data) ?? [];
+    if (!whole || text.nextSibling?.nodeName !== "SUP") continue;
+    const range = document.createRange();
+    range.setStart(text, text.data.length - whole.length);
+    range.setEnd(text, text.data.length);
+    const all = [...range.getClientRects()], above = text.nextSibling.getBoundingClientRect();
+    const lines = new Set(all.map((box) => Math.round(box.bottom)));
+    const low = Math.max(...all.map((box) => box.bottom));
+    if (lines.size > 1 || above.top > low) broken.push(`${whole}^${text.nextSibling.textContent}`);
+  }
+  return broken;
+}"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_table_is_cut_and_no_power_broken_at_any_width(page, address, name):
+    """Boards and ladders fit everywhere; a wide table of the text may scroll where it is narrow."""
+    page.goto(f"{address}{name}.html")
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(CUT, ".cell_output .text_html") == [], f"at {width} px"
+        assert page.evaluate(BROKEN) == [], f"at {width} px"
+        if width >= 768:
+            assert page.evaluate(CUT, ".pst-scrollable-table-container") == [], f"at {width} px"
+
+
+def test_a_cut_table_and_a_broken_power_would_be_found(page, address):
+    page.goto(f"{address}notebooks/07_attention.html")
+    page.set_viewport_size(PHONE)
+    page.evaluate("""() => { document.querySelector("main").innerHTML =
+      '<div class="cell_output"><div class="text_html"><table><tr><td style="min-width: 900px">' +
+      'perplexity</td></tr></table></div></div><p style="width: 3ch">2 · 10⁻¹⁶</p>' +
+      '<p style="width: 3ch">3 · 10<sup>−7</sup></p>'; }""")
+    assert len(page.evaluate(CUT, ".cell_output .text_html")) == 1
+    assert page.evaluate(BROKEN) == ["2 · 10⁻¹⁶", "3 · 10^−7"]
+
+
+# A folder of some machine; a fraction is none, nor “…/run”, which a cell has shortened.
+PATH = re.compile(r"(?<![\w.:/~…])/(?:[\w.-]+/){1,}[\w.-]+|\b[A-Z]:\\\\\w")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_output_shows_a_path_of_somebodys_disk(soups, name):
+    for output in soups[name].select(".cell_output"):
+        assert PATH.findall(output.get_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("/home/me/site-packages/tqdm/auto.py:21: TqdmWarning", True),
+        ("Writing /tmp/tmpab12/toy.py", True),
+        ("C:\\\\Users", True),
+        ("2/3 and a/b, https://example.org/a/b", False),
+    ],
+)
+def test_a_path_would_be_found(said, found):
+    assert bool(PATH.findall(said)) == found
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_output_shows_markdown_that_nobody_rendered(soups, name):
+    for output in soups[name].select(".cell_output"):
+        text = output.get_text()
+        assert not re.search(r"^\|[ :|-]*-{2,}[ :|-]*\|", text, re.MULTILINE), text[:200]
+        assert not re.search(r"^#{1,4} [A-Z]", text, re.MULTILINE), text[:200]
+
+
+@pytest.fixture
+def touched(browser) -> Page:
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    yield context.new_page()
+    context.close()
+
+
+def test_a_finger_sees_every_copy_button(touched, address, soups):
+    for name in PAGES:
+        if not soups[name].select(".highlight"):
+            continue
+        touched.goto(f"{address}{name}.html", wait_until="domcontentloaded")
+        shown = touched.locator(".copy").evaluate_all(
+            "all => all.map((button) => getComputedStyle(button).opacity)"
+        )
+        assert set(shown) == {"1"}, name
+    over = touched.locator(".highlight:has(> .copy)").first.evaluate("""box => {
+      const range = document.createRange();
+      range.selectNodeContents(box.querySelector("pre"));
+      const text = range.getBoundingClientRect(), button = box.querySelector(".copy");
+      return button.getBoundingClientRect().bottom - text.top;
+    }""")
+    assert over <= 1, "the button stands on the code"
