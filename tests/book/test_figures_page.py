@@ -27,6 +27,7 @@ def test_every_figure_stands_over_its_caption(soups, name):
     for picture in pictures:
         figure = picture.find_parent("figure")
         assert figure is not None, picture["alt"]
+        assert not figure.select(".caption-number"), "no text counts figures"
         assert figure.figcaption.get_text().strip().rstrip("#").endswith("."), picture["alt"]
 
 
