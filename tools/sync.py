@@ -1,4 +1,4 @@
-"""Write what must be equal elsewhere: finished code, stubs and solutions, the list of modules.
+"""Write what must be equal elsewhere: finished code, stubs, solutions, links, the list of modules.
 
     python tools/sync.py            writes; says what changed
     python tools/sync.py --check    writes nothing; ends with 1 if something would change
@@ -7,8 +7,10 @@ The package is the truth. A cell tagged `src:MODULE` shows definitions of that m
 there; a public one that no cell shows yet, and no list excuses, gets a cell behind the one that
 shows its neighbour above. A class may be told in several cells: where a comment `# … encode: below`
 stands between its methods, only the methods that the cell has are written. `exercise:NN.N` begins
-with the checkers' stub, and the last fold of `solution:NN.N` holds their solution.
-Where the list of modules goes, one_list.py tells, and first_cell.py what each notebook begins with.
+with the checkers' stub, and the last fold of `solution:NN.N` holds their solution. The title card
+says how long the chapter takes, and ends with links to Colab and to the notebook's page, which has
+the outputs that are not stored. Where the list of modules goes, one_list.py tells, and
+first_cell.py what each notebook begins with.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import first_cell
 import one_list
+import times
 from drift import not_shown, plan
 from drift.definitions import Definition, definitions
 from drift.exercises import PYTHON_BLOCK, known_exercises
@@ -28,6 +31,7 @@ from drift.reading import Cell, Notebook, load_notebook, python
 from drift.same_code import shown, source_of
 
 ROOT = Path(__file__).resolve().parents[1]
+CARD_LINKS = re.compile(r"\[open this chapter in Colab\]\(.*\)\*$", re.MULTILINE)
 CHECK_CALL = re.compile(r"\n+check\([^\n]*\)\n?\Z")
 
 
@@ -66,8 +70,18 @@ def with_solution(cell: Cell, solution: str) -> str:
     return cell.source[:first] + solution.strip("\n") + "\n" + cell.source[last:]
 
 
-def synced(root: Path, cell: Cell) -> str:
+def with_links(cell: Cell) -> str:
+    """The card, whose last line ends with the links of its notebook."""
+    stem = Path(cell.file).stem
+    colab = f"[open this chapter in Colab]({plan.COLAB_LINK}{stem}.ipynb)"
+    page = f"[read it with its pictures]({plan.PAGE_LINK}{stem}.html)"
+    return CARD_LINKS.sub(lambda _: f"{colab} · {page}*", cell.source)
+
+
+def synced(root: Path, notebook: Notebook, cell: Cell) -> str:
     """What the cell should say."""
+    if cell.tagged("section:") == "card":
+        return times.with_time(with_links(cell), notebook)
     if "setup" in cell.tags and (root / "CHANGELOG.md").exists():  # a miniature book has none
         return first_cell.source(root)
     if module := cell.tagged("src:"):
@@ -128,7 +142,7 @@ def sync(root: Path, *, write: bool) -> list[str]:
         notebook = load_notebook(root, path)
         before = len(said)
         for cell, raw in zip(notebook.cells, notebook.raw["cells"], strict=True):
-            if (text := synced(root, cell)) != cell.source:
+            if (text := synced(root, notebook, cell)) != cell.source:
                 raw["source"] = text.splitlines(keepends=True)
                 said.append(f"{cell.where}: {', '.join(cell.tags)}")
         said += new_cells(root, notebook)

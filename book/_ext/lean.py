@@ -11,7 +11,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-__all__ = ["is_needed", "mended", "minified", "setup", "sha256", "without_hosts"]
+__all__ = ["is_needed", "mended", "minified", "setup", "sha256", "unmarked", "without_hosts"]
 
 BOOK = Path(__file__).resolve().parents[1]
 
@@ -70,6 +70,22 @@ def mended(body: str) -> str:
     return re.sub(r'<th class="head">(<p>\s*</p>)?</th>', "<td></td>", body)
 
 
+def unmarked(body: str, styles: str) -> str:
+    """Take away the spans that no style names: three of four in a page's code colour nothing.
+
+    >>> unmarked('<span class="n">x</span> <span class="mi">1</span>', ".mi{color: red}")
+    'x <span class="mi">1</span>'
+    """
+    named = set(re.findall(r"\.(-?[A-Za-z][\w-]*)", styles))
+
+    def bare(match: re.Match[str]) -> str:
+        return match[0] if named & set(match[1].split()) else match[2]
+
+    for _ in range(2):  # the signatures of the API page have one inside the other
+        body = re.sub(r'<span class="([^"]*)">([^<]*)</span>', bare, body)
+    return body
+
+
 def sha256(script: str) -> str:
     """Name a script as a content-security policy does: no other inline script may run.
 
@@ -110,7 +126,8 @@ def _slim(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
         assets = context.get(kind, [])
         context[kind] = [a for a in assets if is_needed(str(getattr(a, "filename", a)), body)]
     sheets = sorted((BOOK / "_styles").glob("*.css"))
-    context["styles"] = minified("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))
+    styles = minified("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))
+    body, context["styles"] = unmarked(body, styles), styles
     first = (BOOK / "_scripts" / "head.js").read_text(encoding="utf-8")
     context["first_script"], context["first_script_hash"] = first, sha256(first)
     context["has_code"] = 'class="highlight' in body

@@ -1,4 +1,4 @@
-"""How the site is found: a front door, what a link to a page shows, a sitemap."""
+"""How the site is found: a front door, its picture, what a link to a page shows, a sitemap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import card
 from docutils import nodes
 from sphinx.application import Sphinx
 
-__all__ = ["moved_up", "setup", "sitemap", "tags"]
+__all__ = ["moved_up", "setup", "sitemap", "tags", "with_pictures"]
+
+PICTURES = Path(__file__).resolve().parents[1] / "_pictures"
 
 CARD = "_static/card.png"
 CARD_ALT = "The title of the book, and bars for the letters most likely after to be or not to."
@@ -37,6 +39,20 @@ def moved_up(page: str, folder: str) -> str:
 
     page = page.replace('data-content_root="../"', 'data-content_root="./"')
     return re.sub(r'\b(href|src|action)="([^"]*)"', link, page)
+
+
+def with_pictures(body: str) -> str:
+    """Put a drawing where a comment names it; it takes the page's colours.
+
+    >>> with_pictures("<!-- picture: path -->").count("<svg ")
+    2
+    """
+
+    def drawing(place: re.Match[str]) -> str:
+        svg = (PICTURES / f"{place[1]}.html").read_text(encoding="utf-8")
+        return f'<div class="picture">\n{svg}</div>'
+
+    return re.sub(r"<!-- picture: ([\w-]+) -->", drawing, body)
 
 
 def sitemap(addresses: list[str]) -> str:
@@ -92,6 +108,7 @@ def _context(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     title = re.sub(r"<[^>]*>", "", context.get("title") or SITE)
     about = _description(page, context.get("meta"), doctree)
     context["metatags"] = tags(title, about, address, base)
+    context["body"] = with_pictures(context.get("body", ""))
 
 
 def _draw_card(app: Sphinx) -> None:

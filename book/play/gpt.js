@@ -1,4 +1,5 @@
-// GPT-2 as in chapter 11, one token at a time: keys and values of the past stay in a cache.
+// GPT-2 as in chapter 11, token by token or a text at once: keys and values stay in a cache.
+import { linear, mapped } from "./linear.js";
 
 /** @typedef {import("./weights.js").Tensor} Tensor */
 /** @typedef {{ n_layer: number, n_head: number, n_embd: number, n_positions: number,
@@ -7,39 +8,33 @@
 const GELU = Math.sqrt(2 / Math.PI);
 
 /**
- * y = x W + b, where W (in, out) lies row by row, as GPT-2's files keep it.
- * @param {Float32Array} x
- * @param {Tensor} weight
- * @param {Tensor} bias
- * @returns {Float32Array}
- */
-function linear(x, weight, bias) {
-  const [inputs, outputs] = weight.shape, w = weight.data, y = bias.data.slice();
-  for (let i = 0, at = 0; i < inputs; i++) {
-    const xi = x[i];
-    for (let j = 0; j < outputs; j++) y[j] += xi * w[at++];
-  }
-  return y; // (out,)
-}
-
-/**
- * @param {Float32Array} x
+ * Level each row of x (T, C).
+ * @param {Float64Array} x
  * @param {Tensor} weight
  * @param {Tensor} bias
  * @param {number} epsilon
  */
 function layerNorm(x, weight, bias, epsilon) {
-  const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
-  const variance = x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / x.length;
-  const scale = 1 / Math.sqrt(variance + epsilon);
-  return x.map((v, i) => (v - mean) * scale * weight.data[i] + bias.data[i]);
+  const C = weight.data.length, y = new Float64Array(x.length);
+  for (let from = 0; from < x.length; from += C) {
+    let mean = 0, variance = 0;
+    for (let c = 0; c < C; c++) mean += x[from + c] / C;
+    for (let c = 0; c < C; c++) variance += (x[from + c] - mean) ** 2 / C;
+    const scale = 1 / Math.sqrt(variance + epsilon);
+    for (let c = 0; c < C; c++) y[from + c] = (x[from + c] - mean) * scale * weight.data[c] + bias.data[c];
+  }
+  return y;
+}
+
+/** @param {Float64Array} x @param {Float64Array} more */
+function add(x, more) {
+  for (let i = 0; i < x.length; i++) x[i] += more[i];
 }
 
 /**
  * Powers of e that sum to 1, in place.
- * @template {Float32Array | Float64Array} T
- * @param {T} scores
- * @returns {T}
+ * @param {Float64Array} scores
+ * @returns {Float64Array}
  */
 export function softmax(scores) {
   let best = -Infinity, sum = 0;
@@ -57,13 +52,15 @@ export class GPT {
   constructor(config, weights) {
     this.config = config;
     this.weights = weights;
+    /** @type {Map<string, import("./linear.js").Linear>} */
+    this.maps = new Map();
     /** What was read so far. @type {number[]} */
     this.ids = [];
-    /** One table for each layer, a row for each place. @type {Float32Array[]} */
+    /** One table for each layer, a row for each place. @type {Float64Array[]} */
     this.keys = [];
-    /** @type {Float32Array[]} */
+    /** @type {Float64Array[]} */
     this.values = [];
-    /** Shares of the newest token, one array for each layer and head. @type {Float32Array[][]} */
+    /** Shares of the newest token, one array for each layer and head. @type {Float64Array[][]} */
     this.shares = [];
     this.forget();
   }
@@ -72,8 +69,8 @@ export class GPT {
   forget() {
     const { n_layer, n_positions, n_embd } = this.config;
     this.ids = [];
-    this.keys = Array.from({ length: n_layer }, () => new Float32Array(n_positions * n_embd));
-    this.values = Array.from({ length: n_layer }, () => new Float32Array(n_positions * n_embd));
+    this.keys = Array.from({ length: n_layer }, () => new Float64Array(n_positions * n_embd));
+    this.values = Array.from({ length: n_layer }, () => new Float64Array(n_positions * n_embd));
     this.shares = [];
   }
 
@@ -88,7 +85,7 @@ export class GPT {
   }
 
   /**
-   * @param {Float32Array} x
+   * @param {Float64Array} x
    * @param {string} name
    */
   normed(x, name) {
@@ -97,72 +94,78 @@ export class GPT {
   }
 
   /**
-   * @param {Float32Array} x
+   * @param {Float64Array} x
    * @param {string} name
    */
   mapped(x, name) {
-    return linear(x, this.named(`${name}.weight`), this.named(`${name}.bias`));
+    const known = this.maps.get(name) ?? linear(this.named(`${name}.weight`), this.named(`${name}.bias`));
+    this.maps.set(name, known);
+    return mapped(x, known);
   }
 
   /**
-   * Read one more token; the answer is a logit for each token that may follow.
-   * @param {number} id
-   * @returns {Float32Array}
+   * Read more tokens; the answer is a logit for each token that may follow the last of them.
+   * @param {number[]} ids
+   * @returns {Float64Array}
    */
-  read(id) {
-    const { n_layer, n_embd, n_positions, vocab_size } = this.config;
-    if (this.ids.length >= n_positions) throw new Error("The context is full: forget() begins anew.");
+  read(ids) {
+    const { n_layer, n_embd: C, n_positions, vocab_size } = this.config, start = this.ids.length;
+    if (start + ids.length > n_positions) throw new Error("The context is full: forget() begins anew.");
     const wte = this.named("wte.weight").data, wpe = this.named("wpe.weight").data;
-    const place = this.ids.push(id) - 1;
-    let x = new Float32Array(n_embd); // (C,)
-    for (let c = 0; c < n_embd; c++) x[c] = wte[id * n_embd + c] + wpe[place * n_embd + c];
+    let x = new Float64Array(ids.length * C); // (T, C)
+    ids.forEach((id, t) => {
+      for (let c = 0; c < C; c++) x[t * C + c] = wte[id * C + c] + wpe[(start + t) * C + c];
+    });
+    this.ids.push(...ids);
     this.shares = [];
     for (let layer = 0; layer < n_layer; layer++) {
-      const block = `h.${layer}`;
-      const mixed = this.attend(this.normed(x, `${block}.ln_1`), layer, place);
-      x = x.map((v, c) => v + mixed[c]);
-      const hidden = this.mapped(this.normed(x, `${block}.ln_2`), `${block}.mlp.c_fc`); // (4C,)
-      const bent = hidden.map((v) => 0.5 * v * (1 + Math.tanh(GELU * (v + 0.044715 * v ** 3))));
-      const thought = this.mapped(bent, `${block}.mlp.c_proj`);
-      x = x.map((v, c) => v + thought[c]);
+      const block = `h.${layer}`, qkv = this.mapped(this.normed(x, `${block}.ln_1`), `${block}.attn.c_attn`);
+      if (layer === n_layer - 1) x = x.slice(-C); // nobody asks what would follow the other tokens
+      add(x, this.mapped(this.attend(qkv, layer, start, x.length / C), `${block}.attn.c_proj`));
+      const hidden = this.mapped(this.normed(x, `${block}.ln_2`), `${block}.mlp.c_fc`); // (T, 4C)
+      const bent = hidden.map((v) => 0.5 * v * (1 + Math.tanh(GELU * (v + 0.044715 * v * v * v))));
+      add(x, this.mapped(bent, `${block}.mlp.c_proj`));
     }
-    x = this.normed(x, "ln_f");
-    const logits = new Float32Array(vocab_size);
-    for (let v = 0; v < vocab_size; v++) {
-      let sum = 0; // the table of tokens, read the other way
-      for (let c = 0; c < n_embd; c++) sum += x[c] * wte[v * n_embd + c];
-      logits[v] = sum;
+    x = this.normed(x, "ln_f"); // (1, C)
+    const logits = new Float64Array(vocab_size);
+    for (let v = 0; v < vocab_size; v++) { // the table of tokens, read the other way
+      for (let c = 0; c < C; c++) logits[v] += x[c] * wte[v * C + c];
     }
     return logits; // (V,)
   }
 
   /**
-   * Every head mixes the values of all places so far.
-   * @param {Float32Array} x
+   * Let every head of the last `rows` tokens mix the values of all places up to its own.
+   * @param {Float64Array} qkv (T, 3C)
    * @param {number} layer
-   * @param {number} place
+   * @param {number} start the place of the first of the T
+   * @param {number} rows
+   * @returns {Float64Array} (rows, C)
    */
-  attend(x, layer, place) {
-    const { n_head, n_embd } = this.config, size = n_embd / n_head;
-    const keys = this.keys[layer], values = this.values[layer];
-    const qkv = this.mapped(x, `h.${layer}.attn.c_attn`); // (3C,)
-    keys.set(qkv.subarray(n_embd, 2 * n_embd), place * n_embd);
-    values.set(qkv.subarray(2 * n_embd), place * n_embd);
-    const mixture = new Float32Array(n_embd);
-    this.shares[layer] = [];
-    for (let from = 0; from < n_embd; from += size) { // one head after the other
-      const scores = new Float32Array(place + 1);
-      for (let t = 0; t <= place; t++) {
-        let score = 0;
-        for (let d = from; d < from + size; d++) score += qkv[d] * keys[t * n_embd + d];
-        scores[t] = score / Math.sqrt(size);
-      }
-      this.shares[layer].push(softmax(scores)); // (T,)
-      for (let t = 0; t <= place; t++) {
-        for (let d = from; d < from + size; d++) mixture[d] += scores[t] * values[t * n_embd + d];
-      }
+  attend(qkv, layer, start, rows) {
+    const { n_head, n_embd: C } = this.config, size = C / n_head, T = qkv.length / (3 * C);
+    const keys = this.keys[layer], values = this.values[layer], mixture = new Float64Array(rows * C);
+    for (let t = 0; t < T; t++) {
+      keys.set(qkv.subarray((3 * t + 1) * C, (3 * t + 2) * C), (start + t) * C);
+      values.set(qkv.subarray((3 * t + 2) * C, (3 * t + 3) * C), (start + t) * C);
     }
-    return this.mapped(mixture, `h.${layer}.attn.c_proj`);
+    for (let row = 0; row < rows; row++) {
+      const t = T - rows + row, place = start + t, to = row * C, newest = [];
+      for (let from = 0; from < C; from += size) { // one head after the other
+        const scores = new Float64Array(place + 1);
+        for (let s = 0; s <= place; s++) {
+          let score = 0;
+          for (let d = from; d < from + size; d++) score += qkv[3 * t * C + d] * keys[s * C + d];
+          scores[s] = score / Math.sqrt(size);
+        }
+        newest.push(softmax(scores)); // (T,)
+        for (let s = 0; s <= place; s++) {
+          for (let d = from; d < from + size; d++) mixture[to + d] += scores[s] * values[s * C + d];
+        }
+      }
+      this.shares[layer] = newest;
+    }
+    return mixture;
   }
 }
 
@@ -176,8 +179,5 @@ export function logitsAfter(model, ids) {
   const window = ids.slice(-model.config.n_positions);
   const grew = model.ids.length < window.length && model.ids.every((id, i) => id === window[i]);
   if (!grew) model.forget();
-  /** @type {Float32Array} */
-  let logits = new Float32Array();
-  for (const id of window.slice(model.ids.length)) logits = model.read(id);
-  return logits;
+  return model.read(window.slice(model.ids.length));
 }

@@ -7,7 +7,7 @@ import { softmax } from "./gpt.js";
 
 /**
  * Turn logits into bets as the knobs say; temperature 0 bets all on the best.
- * @param {Float32Array} logits
+ * @param {Float64Array} logits
  * @param {Knobs} knobs
  * @param {number[]} ids the text so far, for the repetition penalty
  * @returns {Float64Array}

@@ -43,7 +43,7 @@ const answers = {
     /** @type {number[]} */
     const nats = [];
     const looks = known.map((id, i) => {
-      const p = softmax(Float64Array.from(gpt.read(id)));
+      const p = softmax(gpt.read([id]));
       if (i + 1 < known.length) nats.push(-Math.log(p[known[i + 1]]));
       return gpt.shares; // by layer, by head: a share for each place so far
     });

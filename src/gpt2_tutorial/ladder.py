@@ -86,14 +86,22 @@ class Ladder:
         return row
 
     def _repr_html_(self) -> str:
-        columns = ("this", "equals this", "values", "gradients", "in")
-        head = "".join(f"<th>{column}</th>" for column in columns)
-        body = "".join(f"<tr>{_cells(row)}</tr>" for row in self.rows)
-        caption = "<caption>Two ways to compute the same: their largest difference.</caption>"
-        return (
-            f'<table class="ladder">{caption}<thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table>"
-        )
+        new = [row for row in self.rows if row["chapter"] == self.chapter]
+        if len(new) == len(self.rows):
+            return _table(self.rows)
+        fold = f"<details><summary>All {len(self.rows)} rungs so far</summary>"
+        return f"{_table(new)}{fold}{_table(self.rows)}</details>"
+
+
+def _table(rows: list[dict]) -> str:
+    columns = ("this", "equals this", "values", "gradients", "in")
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
+    caption = "<caption>Two ways to compute the same: their largest difference.</caption>"
+    return (
+        f'<table class="ladder">{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
 
 
 def _run(

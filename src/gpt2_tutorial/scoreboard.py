@@ -112,14 +112,34 @@ class Scoreboard:
         self.rows = [r for r in self.rows if r["name"] != name] + [ledger.record_row(row)]
         return row
 
+    def near(self) -> list[dict]:
+        """Return the chapter's rows, what stands beside each, and the best, best first.
+
+        >>> board = Scoreboard("05")
+        >>> [row["name"] for row in board.near()]
+        ['Kneser–Ney, 5 characters']
+        """
+        ranked = sorted(self.rows, key=lambda row: row["val"])
+        new = [i for i, row in enumerate(ranked) if row["chapter"] == self.chapter]
+        return [ranked[i] for i in range(len(ranked)) if not i or {i - 1, i, i + 1} & {*new}]
+
     def _repr_html_(self) -> str:
-        head = "".join(f"<th{_extra(c)}>{c}</th>" for c in COLUMNS)
-        body = "".join(f"<tr>{_cells(row)}</tr>" for row in self.rows)
-        caption = "<caption>Nats per character; lower is better.</caption>"
-        return (
-            f'<table class="scoreboard">{caption}<thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table>"
-        )
+        near = self.near()
+        if len(near) + 1 >= len(self.rows):
+            return as_table(self.rows)
+        fold = f"<details><summary>All {len(self.rows)} models so far</summary>"
+        return f"{as_table(near)}{fold}{as_table(self.rows)}</details>"
+
+
+def as_table(rows: list[dict]) -> str:
+    """Return the rows as a table in HTML."""
+    head = "".join(f"<th{_extra(c)}>{c}</th>" for c in COLUMNS)
+    body = "".join(f"<tr>{cells_of(row)}</tr>" for row in rows)
+    caption = "<caption>Nats per character; lower is better.</caption>"
+    return (
+        f'<table class="scoreboard">{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
 
 
 def _extra(column: str) -> str:
@@ -127,7 +147,8 @@ def _extra(column: str) -> str:
     return ' class="extra"' if column in ("characters read", "CPU-seconds", "train") else ""
 
 
-def _cells(row: dict) -> str:
+def cells_of(row: dict) -> str:
+    """Return the cells of a row in HTML."""
     row = row | {"perplexity": math.exp(row["val"])}
     cells = []
     for column, (key, form) in COLUMNS.items():

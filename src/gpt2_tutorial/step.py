@@ -109,7 +109,7 @@ def chunked_loss(
 
 
 class LossModel(nn.Module):
-    """A model whose forward is its loss, so that DDP and compile see one call.
+    """A model whose forward is its loss: compile, and later DDP, see one call.
 
     >>> from gpt2_tutorial.gpt import GPTConfig
     >>> model = GPT(GPTConfig(block_size=8, vocab_size=65, n_layer=1, n_embd=24))

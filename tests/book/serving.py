@@ -67,8 +67,9 @@ def serve(site: Path = SITE) -> Iterator[str]:
 def toc_pages() -> list[str]:
     """List the pages of the table of contents, without their endings, in reading order."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    return [toc["root"], *chapters]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    pages = [page for top in chapters for page in (top, *top.get("sections", []))]
+    return [toc["root"], *(page["file"] for page in pages)]
 
 
 @cache  # a chapter takes seconds, and many tests read it

@@ -1,4 +1,4 @@
-"""The API page names every public name, and says of each what it raises."""
+"""The API pages name every public name, and say of each what it raises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from serving import ROOT
 
 from drift.plan import SUPPORT, TAUGHT
 
-PAGE = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+GROUPS = sorted((ROOT / "book").glob("api-*.md"))
+PAGE = "\n".join(page.read_text(encoding="utf-8") for page in GROUPS)
 ROOMS = ("files", "shard_format", "shard_writer")  # back rooms that others may use
 AROUND = tuple(name for name in SUPPORT if name != "figures")
 ENTRY = re.compile(r"\.\. (?:auto(?:function|class|method)|py:data):: (\w+)")

@@ -36,7 +36,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(
-    "name", ["card", "guess", "lean", "mathml", "mathml_polish", "play", "reach", "where"]
+    "name", ["card", "guess", "lean", "links", "mathml", "mathml_polish", "play", "reach", "where"]
 )
 def test_examples_in_docstrings(name):
     result = doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS)

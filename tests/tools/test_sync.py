@@ -10,7 +10,7 @@ import pytest
 
 import one_list
 import sync
-from drift import exercises, same_code
+from drift import exercises, plan, same_code
 from drift.reading import load_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +71,14 @@ def test_a_line_that_changes_in_a_module_changes_in_its_cell(other):
     after = (other / "notebooks" / BLOCK).read_text(encoding="utf-8")
     pairs = zip(before.splitlines(), after.splitlines(), strict=True)
     assert len([a for a, b in pairs if a != b]) == 1  # nothing else in the file moved
+
+
+def test_a_card_without_its_links_gets_them(other):
+    file = other / "notebooks" / BLOCK
+    whole = file.read_text(encoding="utf-8")
+    edited(file, f" · [read it with its pictures]({plan.PAGE_LINK}10_gpt2_block.html)", "")
+    (said,) = sync.sync(other, write=True)
+    assert "section:card" in said and file.read_text(encoding="utf-8") == whole
 
 
 def test_a_class_told_in_two_cells_is_written_method_by_method(other):

@@ -331,6 +331,11 @@ PARTS = {
             in_cell(substitute(r"\.ipynb\)", "x.ipynb)"), tag="section:card"),
             "the card needs a text link",
         ),
+        Fault(
+            "other page",
+            in_cell(substitute(r"\.html\)", "x.html)"), tag="section:card"),
+            "the card needs a text link",
+        ),
         Fault("badge", in_cell(add("colab-badge.svg"), tag="section:card"), "foreign badge"),
     ],
 }

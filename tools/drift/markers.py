@@ -9,13 +9,20 @@ from drift.prose import HEADING, line_of, with_comments
 
 SPACE = "(?:[ \u00a0\u202f\u2009]|&nbsp;)"
 MARKER = r"<!--\s*(?:m|log|plan|ref|=):[\s\S]*?-->"
-NUMBER = re.compile(
-    r"(?<![^\W_])(?<!\d\.)"  # not inside a word, not the tail of a version
-    r"(?P<number>[-+\u2212]?(?:\d+(?:,\d{3})*(?:\.\d+)?|(?<!\.)\.\d+)(?:e[-+]?\d+)?)"
-    r"(?!\d|\.\d|,\d{3})"  # not the head of a version
-    rf"(?P<tail>(?P<percent>{SPACE}?(?:%|per ?cent\b))?[*_]*)"
-    rf"(?P<markers>(?:{SPACE}?{MARKER})*)"
-)
+
+
+def _with_markers(closing: str) -> re.Pattern[str]:
+    return re.compile(
+        r"(?<![^\W_])(?<!\d\.)"  # not inside a word, not the tail of a version
+        r"(?P<number>[-+\u2212]?(?:\d+(?:,\d{3})*(?:\.\d+)?|(?<!\.)\.\d+)(?:e[-+]?\d+)?)"
+        r"(?!\d|\.\d|,\d{3})"  # not the head of a version
+        rf"(?P<tail>(?P<percent>{SPACE}?(?:%|per ?cent\b))?{closing})"
+        rf"(?P<markers>(?:{SPACE}?{MARKER})*)"
+    )
+
+
+NUMBER = _with_markers("[*_]*")
+IN_HTML = _with_markers(r"(?:</\w+>)*")  # where the stars have become tags
 LABELLED = re.compile(rf"(?:(?<![A-Za-z])(?:{plan.LABELS})[ \u00a0]?(?:[<>=~≥≤]+[ \u00a0]?)?|==)$")
 
 

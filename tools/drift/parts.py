@@ -60,13 +60,14 @@ def in_order(root: Path) -> list[str]:
 
 
 def card_links(root: Path) -> list[str]:
-    """The title card opens this very notebook in Colab."""
+    """The title card opens this very notebook in Colab, and its page."""
     complaints = []
     for notebook in notebooks(root):
         card = "\n".join(cell.source for part, cell in notebook.sections() if part == "card")
-        link = plan.COLAB_LINK + Path(notebook.file).name
-        if f"({link})" not in card:
-            complaints.append(f"{notebook.file}: the card needs a text link to {link}.")
+        file = Path(notebook.file)
+        for link in (plan.COLAB_LINK + file.name, f"{plan.PAGE_LINK}{file.stem}.html"):
+            if f"({link})" not in card:
+                complaints.append(f"{notebook.file}: the card needs a text link to {link}.")
         if "colab-badge" in card:
             complaints.append(f"{notebook.file}: the card shows a foreign badge: use a text link.")
     return complaints

@@ -65,6 +65,8 @@ EXPORTED_MAY_ALSO_IMPORT = ("commands", "runs")
 COLAB_HAS = ("torch", "numpy", "matplotlib", "tiktoken", "regex", "tqdm", "requests")
 COLAB_HAS += ("safetensors", "huggingface_hub", "transformers", "datasets", "IPython", "ipywidgets")
 COLAB_LINK = "https://colab.research.google.com/github/x-jesse/GPT-2/blob/main/notebooks/"
+# where a chapter stands with its outputs, which the stored notebooks do not have
+PAGE_LINK = "https://x-jesse.github.io/GPT-2/notebooks/"
 
 KERNELSPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 NOTEBOOK_METADATA = {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}

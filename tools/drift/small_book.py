@@ -133,10 +133,12 @@ def task_cells(chapter: str) -> list[dict]:
 
 def cells(chapter: str) -> list[dict]:
     slug, (module, *_) = plan.CHAPTERS[chapter]
+    links = f"[Colab]({plan.COLAB_LINK}{chapter}_{slug}.ipynb) · "
+    links += f"[page]({plan.PAGE_LINK}{chapter}_{slug}.html)"
     numbers = ["m:00.val"] if chapter == "00" else ["m:01.share"]
     figure = code("figures.bars(1)", mystnb={"image": {"alt": ALT[chapter]}}, numbers=numbers)
     return [
-        markdown("card", f"# {slug}\n\n[Colab]({plan.COLAB_LINK}{chapter}_{slug}.ipynb)"),
+        markdown("card", f"# {slug}\n\n{links}"),
         code("import importlib.util", "setup"),
         markdown("problem", f"## The problem\n\n{PROSE[chapter]}"),
         markdown("here", "The map."),

@@ -52,9 +52,13 @@ def planned() -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything that a marker can point at below one root."""
+    """Everything that a marker can point at below one root.
+
+    `fresh` is the folder of what a build has measured: it comes before what was committed.
+    """
 
     root: Path
+    fresh: Path | None = None
 
     @staticmethod
     def entries(path: Path) -> dict[str, dict]:
@@ -64,8 +68,9 @@ class Sources:
     @cached_property
     def measured(self) -> dict[str, object]:
         values: dict[str, object] = {}
-        for path in sorted((self.root / "results" / "measured").glob("*.json")):
-            values |= {name: entry["value"] for name, entry in self.entries(path).items()}
+        for folder in filter(None, (self.root / "results" / "measured", self.fresh)):
+            for path in sorted(folder.glob("*.json")):
+                values |= {name: entry["value"] for name, entry in self.entries(path).items()}
         return values
 
     @cached_property

@@ -31,7 +31,7 @@ export default function (stage) {
   /** @param {import("../model.js").Model} model @param {string[]} characters */
   async function live(model, characters) {
     let text = START, left = 0, turn = 0, place = 20, layer = 0, head = 0;
-    /** @type {{ nats: number[], looks: Float32Array[][][], table: number[] }} */
+    /** @type {{ nats: number[], looks: Float64Array[][][], table: number[] }} */
     let found = { nats: [], looks: [], table: [] };
     const strip = grid({ caption: "nats paid for each letter; and how much the head takes from each", columns: [], rows: [] });
     const typed = field({ label: "your text: 2 to 64 letters", value: text, max: LONGEST }, (next) => {
