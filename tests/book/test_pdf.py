@@ -22,7 +22,10 @@ import pdf
 pytestmark = pytest.mark.browser
 
 POINTS_PER_MM = 72 / 25.4
-RIGHT, BOTTOM = (210 - 16) * POINTS_PER_MM, 18 * POINTS_PER_MM  # the margins of tools/pdf.css
+RIGHT, BOTTOM = (
+    (210 - 16) * POINTS_PER_MM,
+    18 * POINTS_PER_MM,
+)  # A4 without its margins and --gut, in tools/pdf.css
 
 
 @dataclass
