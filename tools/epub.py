@@ -31,6 +31,8 @@ SPELLED = {
                  "markerWidth", "markerHeight", "refX", "refY", "textLength", "textPath")
 }  # fmt: skip
 NAMESPACES = {"svg": "http://www.w3.org/2000/svg", "math": "http://www.w3.org/1998/Math/MathML"}
+BLOCKS = ["p", "ol", "ul", "dl", "div", "table", "pre", "blockquote"]
+NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 NOT_IN_XHTML = ("border", "align", "valign", "frame", "rules", "cellpadding", "cellspacing")
 KINDS = {".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 PAGE = """\
@@ -81,8 +83,12 @@ def as_xml(body: Tag) -> str:
                      if key not in NOT_IN_XHTML}  # fmt: skip
         if tag.name in NAMESPACES:
             tag["xmlns"] = NAMESPACES[tag.name]
+    for holder in body.find_all(["p", "span"]):
+        if holder.find(BLOCKS):  # a list inside a paragraph, which XHTML does not know
+            holder.name = "div"
     body.name, body.attrs = "section", {"class": "chapter"}
-    return body.decode(formatter="minimal")
+    text = body.decode(formatter="minimal")
+    return NOT_IN_XML.sub(lambda found: chr(0x2400 + ord(found[0])), text)  # ␀, ␁, …
 
 
 def with_names_once(drawing: bytes) -> bytes:

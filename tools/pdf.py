@@ -24,7 +24,8 @@ SITE = ROOT / "_build" / "html"
 BOOK = ROOT / "_build" / "pdf" / "gpt2-from-scratch.pdf"
 STYLE = Path(__file__).with_suffix(".css")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-PAPER = {"width": 672, "height": 930}  # pixels: A4 without the margins of pdf.css
+PAPER = {"width": 703, "height": 930}  # pixels: A4 without the margins of pdf.css
+SHORT = 20  # lines of code that stay together on one sheet
 MINUTES = 10  # for a whole book on a slow machine
 FRAME = """\
 <!DOCTYPE html>
@@ -50,6 +51,15 @@ def quoted(text: str) -> str:
     return '"' + re.sub(r'["\\\n]', lambda found: f"\\{ord(found[0]):x} ", text) + '"'
 
 
+def lowered(style: str) -> str:
+    """Let the site's styles mean the headings that are one level lower in the book.
+
+    >>> lowered(":is(h1, h2) { margin: 0 }")
+    ':is(h2, h3) { margin: 0 }'
+    """
+    return re.sub(r"\bh[1-5]\b", lambda found: one_book.HEADINGS[found[0]], style)
+
+
 def contents(chapters: list[Chapter]) -> str:
     """List parts and chapters, with an empty place for each page's number."""
     lines = []
@@ -66,6 +76,10 @@ def document(site: Path, chapters: list[Chapter]) -> str:
     one_book.mend_links(chapters, lambda each, name: "#" + (name or each.anchor))
     for picture, path in one_book.pictures(chapters):
         picture["src"] = (site / path).as_uri()
+    for each in chapters:
+        for code in each.body.find_all("pre"):
+            if code.get_text().count("\n") <= SHORT:
+                code.parent["class"] = [*code.parent.get("class", []), "short"]
     heads, bodies, part = [], [], ""
     for each in chapters:
         name = each.anchor.replace("_", "-")
@@ -73,8 +87,9 @@ def document(site: Path, chapters: list[Chapter]) -> str:
         heads.append(f"#{each.anchor} {{ page: {name}; }}")
         above = f"<h1>{html.escape(each.part)}</h1>" if each.part != part else ""
         part = each.part
-        bodies.append(f'<div class="chapter" id="{each.anchor}">{above}{each.body}</div>')
-    style = one_book.style_of(site, chapters[0].page) + STYLE.read_text(encoding="utf-8")
+        colour = f'data-part="{html.escape(part[:1])}"'  # the letter of a part has its colour
+        bodies.append(f'<div class="chapter" id="{each.anchor}" {colour}>{above}{each.body}</div>')
+    style = lowered(one_book.style_of(site, chapters[0].page)) + STYLE.read_text(encoding="utf-8")
     return FRAME.format(
         title=one_book.TITLE,
         subtitle=one_book.SUBTITLE,

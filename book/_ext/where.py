@@ -54,6 +54,9 @@ def stations_of(line: nodes.paragraph) -> list[tuple[str, bool]]:
 
 def _begin(app: Sphinx) -> None:
     toc = Path(app.confdir, "_toc.yml").read_text(encoding="utf-8")
+    # No text counts the figures. Jupyter Book's LaTeX extension switches this on, whatever
+    # _config.yml says.
+    app.config.numfig = False
     app.config.add("chapter_places", parts_of(yaml.safe_load(toc)), "", dict)
 
 

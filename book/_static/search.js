@@ -2,25 +2,29 @@
 const about = JSON.parse(document.getElementById("about").textContent);
 const out = document.getElementById("search-results");
 const root = new URL(document.documentElement.dataset.content_root, location.href).pathname;
-const pages = new Map([...document.querySelectorAll("#menu li > a")].map((link) => {
-  const caption = link.closest("ul").previousElementSibling;
-  const letter = caption?.querySelector(".part")?.textContent ?? "";
-  const part = caption?.textContent.slice(letter.length).trim() ?? "";
-  return [link.pathname, { name: link.textContent.trim(), part, letter }];
-}));
+const pages = new Map();
+let letter = "", part = "";
+document.querySelectorAll("#menu .caption, #menu li > a").forEach((one) => {
+  if (one.matches(".caption")) {
+    letter = one.querySelector(".part")?.textContent ?? "";
+    part = one.textContent.trim().slice(letter.length).trim();
+  } else pages.set(one.pathname, { name: one.textContent.trim(), part, letter });
+});
 
 function told(item) {
   const link = item.querySelector("a"), page = pages.get(link.pathname);
-  const object = item.querySelector("span"); // a name in the package: “ (Python function, in The API)”
-  const [title, section] = link.textContent.split(" > ");
+  const object = item.querySelector(":scope > span"); // “ (Python function, in API reference)”
+  const [title, heading] = link.textContent.split(" > ");
+  const term = /^#term-(.+)/.exec(link.hash)?.[1].replaceAll("-", " "); // of the glossary
+  const section = heading ?? term;
   const place = document.createElement("small");
   if (page?.letter) {
-    const letter = document.createElement("b");
-    Object.assign(letter, { className: "part", textContent: page.letter });
-    letter.dataset.part = page.letter;
-    place.append(letter, " ");
+    const badge = document.createElement("b");
+    Object.assign(badge, { className: "part", textContent: page.letter });
+    badge.dataset.part = page.letter;
+    place.append(badge, " ");
   }
-  if (object) place.append(`${object.textContent.replace(/^ \(|,.*/g, "")} · `);
+  if (object) place.append(`${object.textContent.replace(/^ \((Python )?|,.*/g, "")} · `);
   place.append((section || object ? page?.name : page?.part) ?? "Front page");
   object?.remove();
   link.textContent = section ?? title;

@@ -92,7 +92,8 @@ def test_the_examples_in_the_docstrings():
 def test_a_page_keeps_its_text_folds_formulas_and_drawings(small):
     one, two = (small.read(f"book/page-{name}.xhtml").decode() for name in ("one", "two"))
     assert "Forty-two, if you unfold it." in one and '<details open="">' in one
-    assert "hidden = 1" in one
+    assert "hidden = 1" in one and "<code>a␁b</code>" in one
+    assert "<div>Bytes:" in one  # no paragraph holds a list
     assert not any(word in one for word in ("Press me", "¶", "the menu", "Show code"))
     assert 'viewBox="0 0 9 9"' in two and 'xmlns="http://www.w3.org/2000/svg"' in two
     assert 'src="pictures/dot.svg"' in two

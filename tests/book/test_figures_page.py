@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 
 import pytest
 import where
 from docutils import nodes
+from PIL import Image, ImageStat
 from serving import ROOT, toc_pages
 from sphinx.errors import ExtensionError
+
+from gpt2_tutorial import figures
 
 pytestmark = pytest.mark.browser  # they need the built site
 
@@ -23,6 +27,7 @@ def test_every_figure_stands_over_its_caption(soups, name):
     for picture in pictures:
         figure = picture.find_parent("figure")
         assert figure is not None, picture["alt"]
+        assert not figure.select(".caption-number"), "no text counts figures"
         assert figure.figcaption.get_text().strip().rstrip("#").endswith("."), picture["alt"]
 
 
@@ -59,3 +64,20 @@ def test_a_figure_is_as_wide_as_the_column_and_on_a_phone_as_the_screen(page, ad
     page.set_viewport_size({"width": 390, "height": 844})
     assert wide.bounding_box()["width"] == pytest.approx(390, abs=1)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize(
+    ("body", "low", "high"),
+    [
+        ('data-jp-theme-light="true" style="background: #fff"', 200, 255),
+        ('data-jp-theme-light="false" style="background: #111"', 0, 60),  # JupyterLab
+        ('class="vscode-dark" style="background: #111"', 0, 60),
+    ],
+)
+def test_a_picture_goes_with_the_night_of_a_notebook(browser, body, low, high):
+    shown = figures.price_of_a_guess()._repr_mimebundle_()["text/html"]
+    page = browser.new_page()
+    page.set_content(f"<body {body}>{shown}</body>")
+    shot = page.locator("img").screenshot()
+    page.close()
+    assert low <= ImageStat.Stat(Image.open(BytesIO(shot)).convert("L")).mean[0] <= high

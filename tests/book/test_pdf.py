@@ -7,6 +7,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ import pdf
 pytestmark = pytest.mark.browser
 
 POINTS_PER_MM = 72 / 25.4
-RIGHT, BOTTOM = (210 - 16) * POINTS_PER_MM, 18 * POINTS_PER_MM  # the margins of tools/pdf.css
-WIDEST = 0.61  # of a size: the advance of a letter in the fonts of `--mono`, rounded up
+RIGHT, BOTTOM = (
+    (210 - 16) * POINTS_PER_MM,
+    18 * POINTS_PER_MM,
+)  # A4 without its margins and --gut, in tools/pdf.css
 
 
 @dataclass
@@ -30,6 +33,11 @@ class Printed:
     reader: PdfReader
     numbers: dict[str, int]
     chapters: list[one_book.Chapter]
+
+    @cached_property
+    def pieces(self) -> list[list[Piece]]:
+        """The pieces of text of every page."""
+        return [pieces(page) for page in self.reader.pages]
 
 
 def sums(folder: Path) -> dict[str, str]:
@@ -103,23 +111,56 @@ def page_of(reader: PdfReader, place: Destination) -> int:
     return reader.get_destination_page_number(place)
 
 
-def pieces(page: PageObject) -> list[tuple[str, str, float, float, float]]:
-    """Each piece of text with font and size, and where it begins: points from left and foot."""
+@dataclass
+class Piece:
+    """A piece of text: its font, its size, and where it begins, in points from left and foot."""
+
+    text: str
+    font: dict
+    size: float
+    left: float
+    foot: float
+
+    @property
+    def is_code(self) -> bool:
+        return "Mono" in str(self.font.get("/BaseFont", ""))
+
+    @property
+    def right(self) -> float:
+        """Where the longest line of a piece of code ends: all its letters are equally wide."""
+        longest = max(len(line.rstrip()) for line in self.text.split("\n"))
+        return self.left + longest * advance(self.font) * self.size
+
+
+def pieces(page: PageObject) -> list[Piece]:
     found = []
 
     def look(text: str, base: list[float], here: list[float], font: dict, size: float) -> None:
         if text := text.strip("\n"):
             left, foot = here[4] * base[0] + base[4], here[5] * base[3] + base[5]
-            name = str((font or {}).get("/BaseFont", ""))
-            found.append((text, name, abs(here[0] * base[0]) * size, left, foot))
+            found.append(Piece(text, font or {}, abs(here[0] * base[0]) * size, left, foot))
 
     page.extract_text(visitor_text=look)
     return found
 
 
+def advance(font: dict) -> float:
+    """How wide the widest letter of a font is, in parts of its size, as the PDF itself says."""
+    inner = font["/DescendantFonts"][0].get_object()
+    widths, listed = [], list(inner.get("/W", []))
+    while listed:  # either `first [width …]` or `first last width`
+        if isinstance(listed[1], list):
+            widths += listed[1]
+            listed = listed[2:]
+        else:
+            widths.append(listed[2])
+            listed = listed[3:]
+    return float(max(widths, default=inner.get("/DW", 1000))) / 1000
+
+
 def test_every_page_but_the_cover_has_its_number(book):
-    for number, page in enumerate(book.reader.pages, 1):
-        in_the_margin = [text for text, *_, foot in pieces(page) if foot < BOTTOM]
+    for number, page in enumerate(book.pieces, 1):
+        in_the_margin = [piece.text for piece in page if piece.foot < BOTTOM]
         assert in_the_margin == ([str(number)] if number > 1 else [])
 
 
@@ -165,14 +206,8 @@ def test_the_outline_of_the_whole_book_has_every_chapter(book):
 
 
 def test_no_line_of_code_is_wider_than_the_page(book):
-    code = [piece for page in book.reader.pages for piece in pieces(page) if "Mono" in piece[1]]
-    wide = [
-        text
-        for text, _, size, left, _ in code
-        for line in text.split("\n")
-        if left + len(line.rstrip()) * WIDEST * size > RIGHT + 1
-    ]
-    assert code and wide == []
+    code = [piece for page in book.pieces for piece in page if piece.is_code]
+    assert code and [piece for piece in code if piece.right > RIGHT] == []
 
 
 def test_a_line_that_is_too_long_goes_on_below(small):
@@ -192,6 +227,6 @@ def test_the_examples_in_the_docstrings():
 
 
 def test_nothing_is_so_wide_that_the_browser_shrinks_the_page(small):
-    found = [piece for page in small.reader.pages for piece in pieces(page)]
-    sizes = {round(size, 1) for text, _, size, *_ in found if "a page." in text}
+    found = (piece for page in small.pieces for piece in page)
+    sizes = {round(piece.size, 1) for piece in found if "a page." in piece.text}
     assert sizes == {10.5}  # 14 px of tools/pdf.css, at 0.75 points a pixel

@@ -51,6 +51,9 @@ def test_a_result_says_chapter_and_part(page, address):
     places = results.locator("small").all_inner_texts()
     assert len(places) == len(said) and all(places), said
     assert not any(" > " in text for text in said)
+    names = [place for place in places if place.startswith(("function · ", "class · "))]
+    assert names and all("API" in place for place in names), "a name says what it is and where"
+    assert "attention weight\nGlossary" in said
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -24,6 +24,7 @@ ONE = f"""\
 <a href="deep/two.html">all of two</a>, <a href="search.html">the search</a> and
 <a href="https://example.org/">another host</a>.</p>
 <div class="highlight"><pre>{LONG_LINE}</pre></div>
+<p>Bytes: <code>a\x01b</code>, and a list: <ol><li>inside a paragraph</li></ol></p>
 <details><summary>Solution</summary><p>Forty-two, if you unfold it.</p></details>
 <details class="admonition hide above-input"><summary><p>Show code</p></summary>
 <pre>hidden = 1</pre></details>
