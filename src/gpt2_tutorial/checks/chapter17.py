@@ -120,7 +120,7 @@ def runs_to_stop(rng: random.Random):
     "17.4", subgoal="stop together", spec=look_by_look, inputs=runs_to_stop, observe=of_all_ranks
 )
 def steps_taken(max_steps, pieces, asked, any_rank):
-    # asked() and any_rank(flag) → True or False; returns how many steps are finished
+    # asked() and any_rank(flag) → True or False; returns how many steps are done
     for step in range(max_steps):
         for _ in range(pieces):
             if any_rank(asked()):
