@@ -142,8 +142,10 @@ def _crosses(stroke: Stroke, letters: Box) -> bool:
         return False
     left, bottom, right, top = letters
     seen = Bbox.from_extents(
-        max(left, stroke.box[0]), max(bottom, stroke.box[1]),
-        min(right, stroke.box[2]), min(top, stroke.box[3]),
-    )  # fmt: skip
+        max(left, stroke.box[0]),
+        max(bottom, stroke.box[1]),
+        min(right, stroke.box[2]),
+        min(top, stroke.box[3]),
+    ).padded(0.5)  # a level line has no height
     pieces = stroke.path.to_polygons(closed_only=False)  # the pen is lifted between them
     return any(Path(piece).intersects_bbox(seen, filled=False) for piece in pieces)
