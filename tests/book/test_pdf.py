@@ -14,7 +14,7 @@ import pytest
 from pypdf import PageObject, PdfReader
 from pypdf.generic import Destination
 from serving import ROOT, SITE
-from two_pages import LONG_LINE, small_site
+from two_pages import LONG_LINE, LONG_TITLE, small_site
 
 import one_book
 import pdf
@@ -195,7 +195,7 @@ def test_the_outline_has_parts_chapters_and_sections(small):
         (0, "A · First"),
         (1, "Two"),
         (2, "The same place"),
-        (2, "Far below"),
+        (2, LONG_TITLE),  # with the space at which its line ends
     ]
 
 

@@ -30,6 +30,7 @@ ONE = f"""\
 <pre>hidden = 1</pre></details>
 <button>Press me</button></section>
 """
+LONG_TITLE = "A heading that goes on below, since no line of the paper can hold so many words of it"
 MANY = "<p>A line that fills a page.</p>" * 80
 TWO = f"""\
 <section id="two"><h1>Two</h1>
@@ -38,7 +39,7 @@ TWO = f"""\
 <svg viewBox="0 0 9 9" width="9"><circle r="3"/></svg><math><mi>x</mi></math>
 <p><a href="../one.html#same">back</a></p>
 </section>
-<section id="far"><h2>Far below</h2>{MANY}<p>The end of <a href="#far">this</a>.</p></section>
+<section id="far"><h2>{LONG_TITLE}</h2>{MANY}<p>The end of <a href="#far">this</a>.</p></section>
 </section>
 """
 
