@@ -165,7 +165,7 @@ def test_a_model_that_does_not_come_is_told_in_a_sentence(page, tmp_path):
         page.goto(f"{address}toys.html")
         page.get_by_role("button", name="Let it write").click()
         expect(page.locator(".status")).to_contain_text("could not be loaded (404)")
-        expect(page.get_by_role("button").first).to_have_text("Let it write (1.6 MB)")
+        expect(page.get_by_role("button").first).to_have_text("Let it write (loads 1.6 MB)")
 
 
 @pytest.mark.browser

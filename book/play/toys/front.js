@@ -6,7 +6,7 @@ import { draw as drawn } from "../sampling.js";
 /** @typedef {{ text: string, bets: [string, number][] }} Start */
 
 const AT_ONCE = 240, KEPT = 1000, LINES = 9, SHOWN = 6, PAUSE = 20; // letters, letters, lines, bars, ms
-const LOAD = "Let it write (1.6 MB)", WRITE = "Let it write", STOP = "Stop";
+const LOAD = "Let it write (loads 1.6 MB)", WRITE = "Let it write", STOP = "Stop";
 
 /** @param {string} letter */
 const seen = (letter) => ({ " ": "␣", "\n": "↵" })[letter] ?? letter;
@@ -51,7 +51,7 @@ export default async function (stage) {
     text = start.text;
     show(start.bets);
     const [letter, p] = start.bets[0];
-    said.textContent = `Its favourite is ${seen(letter)}, and it puts ${number(100 * p, 0)} % on it. Your bet?`;
+    said.textContent = `Its favourite is ${seen(letter)}, and it puts ${number(100 * p, 0)} % on it.`;
   }
 
   function stop() {

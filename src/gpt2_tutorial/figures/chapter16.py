@@ -165,7 +165,8 @@ def dealt_strip(pieces: int, ranks: int, at_once: int, shards: int = 1) -> Pictu
             say(ax, place[0] + wide / 2, 88, str(piece), size=SMALL)
         for number in range(rounds):
             edges = [90 + wide * a_round * number, 90 + wide * min(a_round * (number + 1), pieces)]
-            go(ax, (sum(edges) / 2, 108), (90 + lane * (number + 0.5), 142), width=1.2)
+            ax.plot([edges[0] + 5, edges[1] - 5], [112, 112], color=BLACK, linewidth=2)
+            go(ax, (sum(edges) / 2, 112), (90 + lane * (number + 0.5), 142), width=1.2)
             say(ax, 90 + lane * (number + 0.5), 156, f"round {number}", size=SMALL)
         for rank in range(ranks):
             y = 192 + 46 * rank

@@ -89,10 +89,10 @@ def tint(color: str, share: float) -> str:
 
 
 def ink(color: str) -> str:
-    """Darken `color` until letters of it can be read on white.
+    """Darken a colour of the palette, so that letters of it can be read on white.
 
-    >>> ink("#ffffff")
-    '#7c8085'
+    >>> ink(ORANGE)
+    '#8e6c36'
     """
     return to_hex([0.58 * a + 0.42 * b for a, b in zip(to_rgb(color), to_rgb(BLACK), strict=True)])
 
