@@ -144,7 +144,9 @@ def test_axe_would_find_one_letter_of_a_kind(page, address, axe):
     page.add_style_tag(content=".highlight .mi, .highlight .mf { color: #999; background: #eee }")
     before = page.locator(".highlight span").count()
     page.evaluate(ONE_OF_A_KIND)
-    assert page.locator(".highlight span").count() < before / 5
+    left = page.locator(".highlight span").count()
+    page.evaluate(ONE_OF_A_KIND)  # once is enough: each kind stands there once
+    assert page.locator(".highlight span").count() == left < before / 2
     assert [fault["id"] for fault in axe(page, "color-contrast")] == ["color-contrast"]
 
 

@@ -6,6 +6,7 @@ import doctest
 import hashlib
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,12 +46,18 @@ def sums(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def printed(site: Path, toc: Path, out: Path) -> dict[str, int]:
+    """Print in a thread of its own: the browser of other tests holds this one's event loop."""
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(pdf.print_book, site, toc, out).result()
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Printed:
     home = tmp_path_factory.mktemp("small book")
     site = small_site(home)
     before = sums(site)
-    numbers = pdf.print_book(site, home / "_toc.yml", home / "out" / "book.pdf")
+    numbers = printed(site, home / "_toc.yml", home / "out" / "book.pdf")
     assert sums(site) == before  # nothing of the site is changed
     return Printed(
         PdfReader(home / "out" / "book.pdf"), numbers, one_book.read(site, home / "_toc.yml")
@@ -60,7 +67,7 @@ def small(tmp_path_factory) -> Printed:
 @pytest.fixture(scope="module")
 def whole(site: Path, tmp_path_factory) -> Printed:
     home = tmp_path_factory.mktemp("whole")
-    numbers = pdf.print_book(SITE, ROOT / "_toc.yml", home / "book.pdf")
+    numbers = printed(SITE, ROOT / "_toc.yml", home / "book.pdf")
     return Printed(PdfReader(home / "book.pdf"), numbers, one_book.read(SITE, ROOT / "_toc.yml"))
 
 
