@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from gpt2_tutorial.checks import load, run
 from gpt2_tutorial.commands.cli import main as gpt2
+from kept import keep
 
 FOLDER = Path(__file__).resolve().parents[1] / "book" / "_pictures"
 COMMAND = 'gpt2 sample --model simple-gpt --tokens 151 \\\n    --seed 1 --prompt "ROMEO:"'
@@ -133,19 +134,7 @@ def written() -> dict[str, str]:
 
 def main(words: list[str]) -> int:
     """Write the pictures, or say which ones are old."""
-    old = 0
-    for name, content in written().items():
-        file = FOLDER / name
-        if file.is_file() and file.read_text(encoding="utf-8") == content:
-            continue
-        old += 1
-        if "--check" in words:
-            print(f"✗ book/_pictures/{name} is old: run python tools/moving_picture.py")
-        else:
-            FOLDER.mkdir(exist_ok=True)
-            file.write_text(content, encoding="utf-8")
-            print(f"book/_pictures/{name}: written, {len(content.encode()):,} bytes")
-    return 1 if old and "--check" in words else 0
+    return keep(FOLDER, written(), "moving_picture", check="--check" in words)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from kept import keep
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "book" / "_pictures"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -229,19 +231,7 @@ def written(paid: dict[str, float]) -> dict[str, str]:
 
 def main(words: list[str]) -> int:
     """Write the pictures, or say which ones are old."""
-    old = 0
-    for name, content in written(losses()).items():
-        file = FOLDER / name
-        if file.is_file() and file.read_text(encoding="utf-8") == content:
-            continue
-        old += 1
-        if "--check" in words:
-            print(f"✗ book/_pictures/{name} is old: run python tools/path_picture.py")
-        else:
-            FOLDER.mkdir(exist_ok=True)
-            file.write_text(content, encoding="utf-8")
-            print(f"book/_pictures/{name}: written, {len(content):,} characters")
-    return 1 if old and "--check" in words else 0
+    return keep(FOLDER, written(losses()), "path_picture", check="--check" in words)
 
 
 if __name__ == "__main__":

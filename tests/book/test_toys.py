@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -89,12 +90,17 @@ def test_a_toy_by_eye_by_keyboard_and_with_hostile_text(page, alone, axe, name):
     answers_to_the_keyboard(page, stage)
     keeps_text_text(page, stage)
     assert axe(page) == []
+    by_night_and_on_a_phone(page, axe)
+    assert complaints == []
+
+
+def by_night_and_on_a_phone(page: Page, axe: Callable[..., list[dict]]) -> None:
+    """Look at a page in the dark, then at the width of a phone."""
     page.emulate_media(color_scheme="dark")
     page.wait_for_selector(":root[data-theme=dark]")
     assert axe(page, "color-contrast") == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert complaints == []
 
 
 def answers_to_the_keyboard(page: Page, stage: Locator) -> None:

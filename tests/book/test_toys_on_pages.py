@@ -6,7 +6,7 @@ import re
 
 import pytest
 from serving import ROOT, toc_pages
-from test_toys import HOSTILE, SHIFTS
+from test_toys import HOSTILE, SHIFTS, by_night_and_on_a_phone
 
 from tiers import tiered
 
@@ -50,11 +50,7 @@ def test_a_page_with_all_its_toys_opened(page, address, axe, name):
         page.wait_for_timeout(50)
         assert page.locator(".stage :is(img, script, iframe, b)").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_selector(":root[data-theme=dark]")
-    assert axe(page, "color-contrast") == []
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    by_night_and_on_a_phone(page, axe)
     assert complaints == []
 
 
