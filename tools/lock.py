@@ -3,8 +3,9 @@
     .venv/bin/python tools/lock.py
 
 uv reads requirements.txt and solves it once for Linux, macOS and Windows and Python 3.11 to 3.13.
-Left out is what comes with PyTorch's own builds. requirements-data.txt is locked as it stands: of
-its packages only the files are wanted, not what they require.
+Left out is what comes with PyTorch's own builds, and what pyproject.toml wants nowhere.
+requirements-data.txt is locked as it stands: of its packages only the files are wanted, not what
+they require.
 """
 
 import re
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OF_TORCH = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==")
+LEFT_OUT = re.compile(r"(torch|triton|nvidia-[\w-]+|cuda-[\w-]+)==|.* ; sys_platform == 'nowhere'")
 HEADER = """\
 # Every package with its checksums, for Linux, macOS and Windows and Python 3.11 to 3.13.
 # `make lock` makes it from {}; PyTorch is not in here.
@@ -30,7 +31,7 @@ def solved(*words: str) -> list[str]:
 
 
 def write(lock: Path, packages: list[str], *sources: str) -> None:
-    kept = sorted(package for package in packages if not OF_TORCH.match(package))
+    kept = sorted(package for package in packages if not LEFT_OUT.match(package))
     header = HEADER.format(" and ".join(sources))
     lock.write_text(header + "\n".join(kept) + "\n", encoding="utf-8")
     print(f"{lock.name}: {len(kept)} packages")
