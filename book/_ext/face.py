@@ -220,7 +220,8 @@ def _mark_cells(doctree: nodes.document) -> None:
             _fold(cell, "all", "Set-up: what Colab needs")
         elif "hide-input" in tags:
             drawn = "figures." in source or "_repr_" in source
-            _fold(cell, "input", "How this picture is drawn" if drawn else "The code")
+            title = cell["cell_metadata"].get("mystnb", {}).get("code_prompt_show")
+            _fold(cell, "input", title or ("How this picture is drawn" if drawn else "The code"))
         elif is_import_cell(source) and cell[-1].get("nb_element") == "cell_code_source":
             _fold(cell, "input", "What this chapter imports")
         for module in [tag.removeprefix("src:") for tag in tags if tag.startswith("src:")]:

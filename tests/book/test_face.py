@@ -97,6 +97,13 @@ def test_bookkeeping_stands_back_and_is_whole(soups, name):
     assert "Show code cell" not in page.get_text()
 
 
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_fold_bears_the_title_that_its_cell_gives_it(soups, name):
+    given = [cell["metadata"].get("mystnb", {}).get("code_prompt_show") for cell in cells(name)]
+    shown = [text.get_text() for text in soups[name].select("details.hide summary .collapsed")]
+    assert [title for title in given if title] == [t for t in shown if t in given]
+
+
 @pytest.mark.parametrize(
     ("source", "runs"),
     [
