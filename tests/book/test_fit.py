@@ -6,7 +6,9 @@ import re
 
 import pytest
 from playwright.sync_api import Page
-from serving import toc_pages
+from serving import of_each_kind, toc_pages
+
+from tiers import tiered
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +47,7 @@ BROKEN = r"""() => {
 }"""
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", tiered(PAGES, of_each_kind(PAGES)))
 def test_no_table_is_cut_and_no_power_broken_at_any_width(page, address, name):
     """Boards and ladders fit everywhere; a wide table of the text may scroll where it is narrow."""
     page.goto(f"{address}{name}.html")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
-from serving import toc_pages
+from serving import of_each_kind, toc_pages
 
 from tiers import tiered
 
@@ -59,14 +59,17 @@ def with_every_toy_open(page: Page) -> None:
     page.evaluate("scrollTo(0, 0)")
 
 
-# Every page at a desk; on a phone one chapter and what is no chapter, the others in `make soak`.
+# Every kind of page at a desk; on a phone one chapter and what is none; all others in `make soak`.
 EVERYWHERE = [(name, size) for name in (*PAGES, "search", "404") for size in SIZES]
-ALIKE = [(name, "phone") for name in PAGES if re.search("notebooks/(?!16)", name)]
+NOW = [
+    (name, size)
+    for name, size in EVERYWHERE
+    if name in of_each_kind([*PAGES, "search", "404"])
+    and (size == "desk" or not re.search("notebooks/(?!16)", name))
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "size"), tiered(EVERYWHERE, [case for case in EVERYWHERE if case not in ALIKE])
-)
+@pytest.mark.parametrize(("name", "size"), tiered(EVERYWHERE, NOW))
 def test_tab_reaches_everything_and_shows_where_it_is(page, address, name, size):
     page.set_viewport_size(SIZES[size])
     page.goto(f"{address}{name}.html", wait_until="load")

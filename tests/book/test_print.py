@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from serving import toc_pages
+from serving import of_each_kind, toc_pages
+
+from tiers import tiered
 
 pytestmark = pytest.mark.browser
 
@@ -31,7 +33,7 @@ ON_PAPER = """() => {
 GOOD = {"scheme": "light", "alone": 0, "broken": 0, "shut": 0, "cut": 0}
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", tiered(PAGES, of_each_kind(PAGES)))
 def test_paper_is_white_whole_and_open(page, address, name):
     page.add_init_script("localStorage.setItem('mode', 'dark')")
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 between its margins
