@@ -52,6 +52,18 @@ const reach = new ResizeObserver((seen) => seen.forEach(({ target }) => {
 }));
 every("pre, .pst-scrollable-table-container, .text_html, div.math", (box) => reach.observe(box));
 
+// A page that was opened at its top shows its first screen, and then is laid out part by part.
+const parts = [...document.querySelectorAll(".in-parts article > section > section")];
+const soon = (act) => requestAnimationFrame(() => (window.requestIdleCallback ?? setTimeout)(act));
+function layOut() {
+  if (parts.length === 0) document.documentElement.classList.remove("in-parts");
+  else {
+    parts.shift().style.contentVisibility = "visible";
+    soon(layOut);
+  }
+}
+addEventListener("load", () => soon(layOut));
+
 // On paper every fold is open: styles do it where they can, and here where they cannot.
 if (!CSS.supports("selector(::details-content)")) {
   let shut = [];

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Page, sync_playwright
-from serving import FLAGS, ROOT, SITE, parsed, serve, toc_pages
+from serving import FLAGS, ROOT, SITE, new_page, parsed, serve, toc_pages
 
 from browser import ADVICE, find_browser
 
@@ -62,7 +62,7 @@ def page(browser: Browser) -> Iterator[Page]:
     context.add_init_script(
         "try { localStorage.setItem('veil', 'false'); } catch { /* no page */ }"
     )
-    yield context.new_page()
+    yield new_page(context)
     context.close()
 
 
@@ -70,7 +70,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def first_visit(browser: Browser) -> Iterator[Page]:
     """A page as it is for somebody who was never here."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    yield context.new_page()
+    yield new_page(context)
     context.close()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 from bs4 import BeautifulSoup
+from playwright.sync_api import Browser, BrowserContext, Page, Response
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
@@ -82,3 +83,17 @@ def of_each_kind(pages: list[str]) -> list[str]:
 def parsed(file: Path) -> BeautifulSoup:
     """A built page as a tree that nobody may change."""
     return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+
+
+def new_page(context: BrowserContext | Browser) -> Page:
+    """Open a page whose `goto` waits until all of it is laid out, not only the first screen."""
+    page = context.new_page()
+    goto = page.goto
+
+    def whole(address: str, **options: object) -> Response | None:
+        answer = goto(address, **options)
+        page.locator("html:not(.in-parts)").wait_for(state="attached")
+        return answer
+
+    page.goto = whole
+    return page

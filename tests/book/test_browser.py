@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from PIL import Image, ImageStat
 from playwright.sync_api import Page
-from serving import PREFIX, ROOT, of_each_kind, toc_pages
+from serving import PREFIX, ROOT, new_page, of_each_kind, toc_pages
 
 from tiers import tiered
 
@@ -69,7 +69,7 @@ def seen(request, browser, address) -> Iterator[Seen]:
     complaints: list[str] = []
     foreign: list[str] = []
     context = browser.new_context(viewport=LAPTOP, color_scheme="light")
-    page = context.new_page()
+    page = new_page(context)
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
@@ -107,6 +107,26 @@ def test_code_fits_the_page_of_a_laptop(seen):
 def test_axe_finds_no_violation(seen, axe):
     seen.page.evaluate(ONE_OF_A_KIND)
     assert axe(seen.page) == []
+
+
+@pytest.mark.parametrize("name", ["notebooks/00_guessing_game", "book/launch"])
+def test_a_page_is_laid_out_in_parts_and_soon_whole(page, address, name):
+    page.add_init_script(
+        "addEventListener('DOMContentLoaded', () => { window.first = document.documentElement"
+        ".classList.contains('in-parts'); })"
+    )
+    page.goto(f"{address}{name}.html")
+    assert page.evaluate("window.first")
+    hidden = (
+        "all => all.filter(one => getComputedStyle(one).contentVisibility !== 'visible').length"
+    )
+    assert page.locator("article section").evaluate_all(hidden) == 0
+    page.reload()
+    assert not page.evaluate("window.first")  # or the place on the page would not be found again
+    last = page.locator("article section").last.get_attribute("id")
+    page.goto("about:blank")
+    page.goto(f"{address}{name}.html#{last}")
+    assert not page.evaluate("window.first")
 
 
 # Every kind of page by night; the others, of the same colours, in `make soak`.
@@ -207,7 +227,7 @@ def test_figures_follow_into_the_dark(page, address, soups):
 def test_a_page_can_be_read_without_scripts(browser, address, soups):
     name = next(n for n in PAGES if soups[n].select(".cell_output img"))
     context = browser.new_context(java_script_enabled=False, color_scheme="dark", viewport=DESK)
-    page = context.new_page()
+    page = new_page(context)
     page.goto(f"{address}{name}.html")
     assert page.locator("#menu a").first.is_visible()
     assert brightness(page, "article.bd-article p") < 80

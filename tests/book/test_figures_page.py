@@ -9,7 +9,7 @@ import pytest
 import where
 from docutils import nodes
 from PIL import Image, ImageStat
-from serving import ROOT, toc_pages
+from serving import ROOT, new_page, toc_pages
 from sphinx.errors import ExtensionError
 
 from gpt2_tutorial import figures
@@ -76,7 +76,7 @@ def test_a_figure_is_as_wide_as_the_column_and_on_a_phone_as_the_screen(page, ad
 )
 def test_a_picture_goes_with_the_night_of_a_notebook(browser, body, low, high):
     shown = figures.price_of_a_guess()._repr_mimebundle_()["text/html"]
-    page = browser.new_page()
+    page = new_page(browser)
     page.set_content(f"<body {body}>{shown}</body>")
     shot = page.locator("img").screenshot()
     page.close()

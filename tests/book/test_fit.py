@@ -6,7 +6,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page
-from serving import of_each_kind, toc_pages
+from serving import new_page, of_each_kind, toc_pages
 
 from tiers import tiered
 
@@ -105,7 +105,7 @@ def test_no_output_shows_markdown_that_nobody_rendered(soups, name):
 @pytest.fixture
 def touched(browser) -> Page:
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-    yield context.new_page()
+    yield new_page(context)
     context.close()
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from guess import questions
 from playwright.sync_api import expect
-from serving import ROOT
+from serving import ROOT, new_page
 from sphinx.errors import ExtensionError
 
 from gpt2_tutorial.ledger import reveal
@@ -115,7 +115,7 @@ def test_a_link_into_a_veiled_part_lifts_the_veil(guesser):
 
 def test_without_scripts_nothing_is_veiled(browser, address):
     context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
+    page = new_page(context)
     page.goto(f"{address}{PAGE}")
     assert page.locator("form.guess:visible").count() == 0
     assert page.locator(".cell_output:visible").count() == page.locator(".cell_output").count()

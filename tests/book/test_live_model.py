@@ -9,7 +9,7 @@ import shutil
 import pytest
 import torch
 from playwright.sync_api import expect
-from serving import ROOT, serve
+from serving import ROOT, new_page, serve
 from toys import small_site
 
 from gpt2_tutorial.ngram import NGram
@@ -202,7 +202,7 @@ def test_twenty_bets_make_a_card_and_a_row_on_the_board(toy, browser, site):
     context = browser.new_context()
     context.add_init_script(f"localStorage.setItem('player', '{kept}')")
     with serve(site) as address:
-        page = context.new_page()
+        page = new_page(context)
         page.goto(f"{address}notebooks/12_simple_gpt.html")
         mine = page.locator("table.scoreboard").first.locator("tr.mine td").all_inner_texts()
     assert mine[0] == "you, 20 letters" and f"{float(kept):.3f}" in mine

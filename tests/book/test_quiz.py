@@ -7,7 +7,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from serving import ROOT
+from serving import ROOT, new_page
 
 pytestmark = pytest.mark.browser
 
@@ -108,7 +108,7 @@ def test_a_browser_that_keeps_nothing_still_works(browser, address):
     context = browser.new_context()
     context.add_init_script("""Object.defineProperty(window, "localStorage",
       { get() { throw new Error("switched off"); } });""")
-    page, complaints = context.new_page(), []
+    page, complaints = new_page(context), []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{address}notebooks/00_guessing_game.html")
     page.locator("form.guess .show").first.click()
