@@ -88,6 +88,7 @@ push() {
     # What was logged so far goes along, so that both come back together.
     [ ! -e "$run/metrics.jsonl" ] || put "$run/metrics.jsonl" "checkpoints/$newest/metrics.jsonl" || return
     put_all "$run/checkpoints/$newest" "checkpoints/$newest" manifest.json || return
+    echo "$newest" >"$run/checkpoints/.copied" # for guard.sh, when the bucket no longer answers
     say "$newest is in $bucket"
     prune
   fi
@@ -154,24 +155,33 @@ reachable() { # better to know before the meter runs
   return $code
 }
 
-around() {
-  local child='' asked='' nap='' copying='' code try
-  trap 'asked=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT HUP
-  "$@" &
-  child=$!
-  while kill -0 "$child" 2>/dev/null; do
+copies() { # push every EVERY seconds until TERM, which lets a copy that has begun end first
+  local nap='' enough=''
+  trap 'enough=1; [ -z "$nap" ] || kill "$nap" 2>/dev/null' TERM
+  until [ -n "$enough" ] || ! kill -0 $$ 2>/dev/null; do # $$ is keep.sh, which somebody may kill
     sleep "$every" &
     nap=$!
-    wait -n "$child" "$nap"
-    kill "$nap" 2>/dev/null
-    if [ -z "$asked" ] && ! { [ -n "$copying" ] && kill -0 "$copying" 2>/dev/null; }; then
-      push & # beside us, so that a signal need not wait for it
-      copying=$!
-    fi
+    [ -n "$enough" ] || wait "$nap" 2>/dev/null
+    [ -n "$enough" ] || push
   done
-  wait "$child"
-  code=$?
-  [ -z "$copying" ] || wait "$copying"
+  kill "$nap" 2>/dev/null
+  return 0
+}
+
+around() {
+  local child='' copying code=0 try
+  trap '[ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT HUP
+  "$@" &
+  child=$!
+  copies & # beside us, so that neither a signal nor the command's end waits for it
+  copying=$!
+  wait "$child" || code=$?
+  while kill -0 "$child" 2>/dev/null; do # a signal ends `wait` early
+    code=0
+    wait "$child" || code=$?
+  done
+  kill -TERM "$copying" 2>/dev/null
+  while kill -0 "$copying" 2>/dev/null; do wait "$copying"; done
   for try in 1 2 3; do
     push && return "$code"
     say "the last copy to $bucket failed ($try of 3)"
