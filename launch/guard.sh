@@ -34,7 +34,8 @@ whole() { # NAME VALUE
   [[ $2 =~ ^[0-9]{1,7}$ ]] || refuse "$1 must be a whole number from 0 up, not '$2'"
 }
 
-when_done='' max_hours='' max_dollars='' price='' grace=300 provider=''
+when_done='' max_hours='' max_dollars='' price='' provider=''
+grace=300
 while [ $# -gt 0 ]; do
   case $1 in
     --when-done | --max-hours | --max-dollars | --price | --grace | --provider)
@@ -156,8 +157,8 @@ trap 'rm -f "$lock"' EXIT
 say "starts $*"
 say "limit: $(clock "$limit"), $(long "$limit") from now. The time before this start is not counted."
 [ -z "$max_dollars" ] || say "(at most $max_dollars dollars, at $price an hour)"
-say "when it is done, when it has failed, or at the limit: it saves, the newest checkpoint goes to"
-say "$bucket, and $grace seconds later this is run: $when_done"
+say "when it is done, has failed, or is stopped at the limit: its newest checkpoint goes to $bucket,"
+say "and $grace s later this is run: $when_done"
 say "$bill."
 say "if you stop it (Ctrl-C), this machine stays, and its meter goes on"
 
@@ -258,7 +259,7 @@ end=$((SECONDS + grace)) told=''
 while [ -z "$person" ] && [ "$SECONDS" -lt "$end" ]; do
   left=$((end - SECONDS))
   if [ -z "$told" ] || { [ "$left" -ne "$told" ] && { [ $((left % 60)) -eq 0 ] || [ "$left" -le 5 ]; }; }; then
-    say "in $left seconds this machine is ended ($why). Ctrl-C keeps it"
+    say "this machine is ended in $left s. Ctrl-C keeps it"
     told=$left
   fi
   nap
