@@ -181,7 +181,7 @@ around() {
     wait "$child" || code=$?
   done
   kill -TERM "$copying" 2>/dev/null
-  while kill -0 "$copying" 2>/dev/null; do wait "$copying"; done
+  while kill -0 "$copying"; do wait "$copying"; done 2>/dev/null # without bash's word that it ended
   for try in 1 2 3; do
     push && return "$code"
     say "the last copy to $bucket failed ($try of 3)"
