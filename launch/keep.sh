@@ -158,7 +158,7 @@ reachable() { # better to know before the meter runs
 copies() { # push every EVERY seconds until TERM, which lets a copy that has begun end first
   local nap='' enough=''
   trap 'enough=1; [ -z "$nap" ] || kill "$nap" 2>/dev/null' TERM
-  until [ -n "$enough" ] || ! kill -0 $$ 2>/dev/null; do # $$ is keep.sh, which somebody may kill
+  until [ -n "$enough" ] || ! kill -0 "$$" 2>/dev/null; do # $$ is keep.sh, which somebody may kill
     sleep "$every" &
     nap=$!
     [ -n "$enough" ] || wait "$nap" 2>/dev/null
