@@ -110,8 +110,8 @@ NEWER = {
     "4.0: both streams, appended": [r"&>>", "make &>>log"],
     "4.0: both streams, on": [r"\|&", "make |& tee log"],
     "4.0: coproc": [r"\bcoproc\b", "coproc cat"],
-    "4.2: -v": [r"(\[\[?|\btest)\s(.*\s)?-v\s+[A-Za-z_]", "[[ -v name ]]"],
-    "4.3: -R": [r"(\[\[?|\btest)\s(.*\s)?-R\s+[A-Za-z_]", "[[ -R name ]]"],
+    "4.2: -v": [r"(\[\[?|\btest)\s[^]|&;]*-v\s+[A-Za-z_]", "[[ -v name ]]"],
+    "4.3: -R": [r"(\[\[?|\btest)\s[^]|&;]*-R\s+[A-Za-z_]", "[[ -R name ]]"],
     "4.2: from the end": [r"\$\{\w+\[-", "echo ${all[-1]}"],
     "4.2: to before the end": [r"\$\{\w+:[^}]*:\s*-\d", "echo ${name:0:-1}"],
     "4.2: time by printf": [r"printf\b.*%\([^)]*\)T", "printf '%(%H)T'"],
@@ -133,7 +133,10 @@ NEWER = {
     # Read as the end of $(: a bracket of `case` without its partner.
     "4.0: case inside $( )": [r"\$\([^)]*\bcase\s", "x=$(case $y in a) echo ;; esac)"],
     # With `set -u`, an empty list is an error until 4.4; "${x[@]+…}" is none.
-    "4.4: a list that may be empty": [r'(?<!\+)"\$\{(?!where\b)\w+\[[@*]\]\}"', 'ls "${more[@]}"'],
+    "4.4: a list that may be empty": [
+        r'(?<!\+)"\$\{(?!(where|quick)\b)\w+\[[@*]\]\}"',
+        'ls "${more[@]}"',
+    ],
 }
 
 
@@ -153,7 +156,9 @@ def test_a_macs_bash_of_2007_reads_every_script():
         assert newer(text) == [], path
         if shutil.which("bash-3.2"):
             said("bash-3.2", "-n", path)
-    assert "where=(--standalone)" in RUN_SH.read_text()  # the one list that is never empty
+    for path, name in ((RUN_SH, "where"), (KEEP, "quick")):  # lists that are never empty
+        found = re.findall(rf"\b{name}=\((.)", path.read_text(encoding="utf-8"))
+        assert found and ")" not in found
     # Comments may say anything; and these look alike, but are old.
     alike = ["# wait -n is newer", 'wait "$child"', "echo ${name%,}", "local name='-n'", "a && b"]
     alike += ["read -r -t 5 x", 'cat <<<"$x"', "x=${y:-1}", 'ls ${more[@]+"${more[@]}"}', "a ;;"]
@@ -245,7 +250,13 @@ def test_a_rendezvous_is_never_public_and_no_price_is_written_down():
         assert "0.0.0.0" not in text and not re.search(r"(?m)^\s*ports:|EXPOSE", text), path
         assert not prices(text), path
         assert "dollar" not in text or path.name == "guard.sh", path
-    for line in ("it costs $23", "$ 40 in all", "--max-dollars 40", "3 dollars an hour", "1 dollar"):
+    for line in (
+        "it costs $23",
+        "$ 40 in all",
+        "--max-dollars 40",
+        "3 dollars an hour",
+        "1 dollar",
+    ):
         assert prices(line) == [line]
     assert "never let HEAD's port face the internet" in RUN_SH.read_text(encoding="utf-8")
 
