@@ -48,7 +48,7 @@ touch "$out/DONE"
 echo "run.sh: $out is done"
 [ "$FAULT" != "another code" ] || exit 3
 """
-FAULTS = {  # and the line of the list where each is found
+FAULTS = {  # the line of the list where each is found, in the order of the tests
     "": None,
     "no limit": 1,
     "no checkpoint": 3,
@@ -86,12 +86,22 @@ def lines(text):
     return re.findall(r"(?m)^([✓✗]) (\d+) (.*)$", text)
 
 
-@pytest.fixture(scope="module")
-def rehearsals(tmp_path_factory):
-    """All of them at once, since they mostly wait; each has its own faulty scripts."""
-    top, started = tmp_path_factory.mktemp("at home"), {}
-    for fault in FAULTS:
-        root = top / (fault or "no fault")
+class Rehearsals:
+    """By fault. Whoever asks for one starts the next few as well, since they mostly wait."""
+
+    def __init__(self, top):
+        self.top, self.started = top, {}
+
+    def __getitem__(self, fault):
+        faults = list(FAULTS)
+        first = faults.index(fault)
+        for near in faults[first : first + 4]:
+            if near not in self.started:
+                self.started[near] = self.start(near)
+        return self.started[fault]
+
+    def start(self, fault):
+        root = self.top / (fault or "no fault")
         shutil.copytree(ROOT / "launch", root / "launch")
         (root / "launch" / "run.sh").write_text(TRAINING)
         if fault in PLANTED:
@@ -100,9 +110,14 @@ def rehearsals(tmp_path_factory):
             text = script.read_text()
             assert text.count(old) == 1
             script.write_text(text.replace(old, new))
-        started[fault] = rehearsal(root, root, "--quick", fault=fault)
-    yield started
-    for process in started.values():
+        return rehearsal(root, root, "--quick", fault=fault)
+
+
+@pytest.fixture(scope="module")
+def rehearsals(tmp_path_factory):
+    rehearsals = Rehearsals(tmp_path_factory.mktemp("at home"))
+    yield rehearsals
+    for process in rehearsals.started.values():
         process.kill()
         process.wait()
 
