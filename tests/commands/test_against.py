@@ -208,7 +208,7 @@ DAMAGED = {
     "not by step": (GOOD | {"broken": [[1000, 2.1], [100, 2.9]]}, "broken must be"),
     "loss of text": (GOOD | {"good": [[100, "2.5"], [1000, 1.7]]}, "out of place"),
     "no loss": (GOOD | {"good": [[100], [1000, 1.7]]}, "out of place"),
-    "loss NaN": ('{"batch_tokens": 1, "vocab_size": 1, "good": [[1, NaN], [2, 1]]}', "out of place"),
+    "loss NaN": (GOOD | {"good": [[100, math.nan], [1000, 1.7]]}, "out of place"),
     "crossed": (GOOD | {"broken": GOOD["good"]}, "is not above the good"),
 }  # fmt: skip
 

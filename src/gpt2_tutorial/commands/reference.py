@@ -7,6 +7,7 @@ points are from.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def at(curve: list[tuple[int, float]], step: int) -> float:
     >>> at([(100, 6.0), (10_000, 4.0)], 1_000)
     5.0
     """
-    for (a, low), (b, high) in zip(curve, curve[1:], strict=False):
+    for (a, low), (b, high) in itertools.pairwise(curve):
         if a <= step <= b:
             return low + (high - low) * math.log(step / a) / math.log(b / a)
     return curve[-1][1]  # some steps behind the last point, where both are flat
@@ -207,8 +208,8 @@ def lines(answer: dict[str, Any], reference: Curves) -> list[str]:
     said = [f"Against {reference.name}: {answer['verdict']}."]
     if answer["verdict"] == "too early":
         said.append(
-            f"   The first evaluation that can be compared is at step {reference.first:,}, the last "
-            f"at step {reference.last:,}."
+            f"   The first evaluation that can be compared is at step {reference.first:,}, the "
+            f"last at step {reference.last:,}."
         )
         return said
     look = answer["looks"][-1]
