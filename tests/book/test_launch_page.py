@@ -1,4 +1,4 @@
-"""Launch on cloud GPUs: the page's commands run here, or are checked as far as that goes."""
+"""Launch on cloud GPUs, and other roads: commands run here, or are checked as far as that goes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ import pytest
 import yaml
 from serving import ROOT
 
+from drift.sources import planned
 from gpt2_tutorial.commands import cli
 from gpt2_tutorial.commands.doctor import causes
 from gpt2_tutorial.launch import train_gpt2
@@ -32,7 +33,9 @@ from terminal import as_in_a_terminal
 from tiers import tiered
 
 as_in_a_terminal()
-PAGE = (ROOT / "book" / "launch.md").read_text(encoding="utf-8")
+PAGE = "\n".join(
+    (ROOT / "book" / name).read_text(encoding="utf-8") for name in ("launch.md", "launch-more.md")
+)
 COLAB = ROOT / "launch" / "colab.ipynb"
 LOG = json.loads((ROOT / "results" / "runs" / "launch_cpu.json").read_text(encoding="utf-8"))
 FENCE = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -42,7 +45,8 @@ LINES = [line for _, _, kind, text in BLOCKS if kind == "bash" for line in text.
 (HURRY,) = re.findall(r"\(In a hurry\? Put `([^`]+)` behind this line", PAGE)
 LOOK = "--eval-batches 2"  # half the time of a run in a hurry would go by in evaluations
 THEIRS = ("git", "cd", "source", "ssh", "nvidia-smi", "tmux", "rclone", "rsync", "pip", "mv")
-THEIRS += ("python3", "./llama-cli", "vllm")
+THEIRS += ("python3", "./llama-cli", "vllm", "ssh-keygen", "cat", "apt-get", "export", "curl")
+THEIRS += ("runpodctl", "aws")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="bash and signals of Unix")
 
 
@@ -62,6 +66,15 @@ def understood(words):
     return train_gpt2.configured(parser.parse_args(words), 50257)
 
 
+def guarded(words):
+    """The options of guard.sh, and what stands behind them."""
+    options = {}
+    while words[0].startswith("--"):
+        name, value, *words = words
+        options[name] = value
+    return options, words
+
+
 def known(words, env=()):
     """Fail if a command names a file, an option or a variable that does not exist."""
     match words:
@@ -75,9 +88,24 @@ def known(words, env=()):
             understood(rest)
         case ["bash", "launch/keep.sh", "push" | "pull", _, _]:
             pass
+        case ["bash", "launch/keep.sh", "init", bucket]:
+            text = (ROOT / "launch" / "keep.sh").read_text(encoding="utf-8")
+            assert re.search(rf"(?m)^ *{bucket.partition(':')[0]}\)$", text), bucket
         case ["bash", "launch/keep.sh", "around", run, _, *rest]:
             assert rest[rest.index("--out") + 1] == run
             known(rest)
+        case ["bash", "launch/guard.sh", *rest]:
+            options, (run, _, *command) = guarded(rest)
+            assert options["--when-done"] and {"--max-hours", "--max-dollars"} & options.keys()
+            text = (ROOT / "launch" / "guard.sh").read_text(encoding="utf-8")
+            assert all(re.search(rf"[ |]{name}( \||\))", text) for name in options), options
+            for part in re.split(r"\|\||&&|;", options["--when-done"]):
+                known(shlex.split(part))
+            known(["bash", "launch/keep.sh", "around", run, "r2:bucket", *command])
+        case ["bash", "launch/rehearse.sh"]:
+            assert (ROOT / "launch" / "rehearse.sh").is_file()
+        case ["docker", "login"] | ["docker", "push", _]:
+            pass
         case ["bash", "launch/setup.sh"] | ["bash", "launch/setup.sh", "data"]:
             assert (ROOT / "launch" / "setup.sh").is_file()
         case ["docker", "build", *rest]:
@@ -108,6 +136,7 @@ def test_a_command_names_what_exists(line):
     [
         "gpt2 plan --preset 9xh100",
         "bash launch/run.sh --preset 1xh100 --learning-rate 1",
+        "bash launch/keep.sh init s9:my-bucket",
         "NODES=2 bash launch/run.sh --preset cpu",
         "bash launch/keep.sh around runs/a r2:b bash launch/run.sh --out runs/c",
         "sky launch --env BUKET=my-bucket launch/sky/1xh100.yaml",
@@ -115,6 +144,11 @@ def test_a_command_names_what_exists(line):
         "RUNS=/scratch sbatch launch/train.slurm",
         "docker build -f Dockerfile -t gpt2 .",
         "sudo rm -rf runs",
+        "bash launch/guard.sh --max-hours 9 runs/a r2:b bash launch/run.sh --out runs/a",
+        "bash launch/guard.sh --when-done 'sudo halt' --max-hours 9 runs/a r2:b bash launch/run.sh",
+        "bash launch/guard.sh --when-done 'aws x' --max-days 9 runs/a r2:b bash launch/run.sh",
+        "bash launch/guard.sh --when-done 'aws x' --max-hours 9 runs/a r2:b bash launch/run.sh "
+        "--out runs/b",
     ],
 )
 def test_a_command_that_names_nothing_would_be_found(line):
@@ -132,7 +166,7 @@ def test_the_blocks_are_shell_that_parses():
 def test_what_the_text_names_in_passing_exists(capsys):
     with pytest.raises(SystemExit):
         understood(["--help"])
-    options = capsys.readouterr().out + "--env --nodes --dryrun"
+    options = capsys.readouterr().out + "--env --nodes --dryrun --when-done --max-dollars "
     spans = re.findall(r"`([^`\n]+)`", BLOCK.sub("", PAGE))
     for span in spans:
         if span.startswith("launch/"):
@@ -148,6 +182,55 @@ def test_no_address_of_anybody_stands_here():
     found = re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", PAGE + COLAB.read_text(encoding="utf-8"))
     assert found and not any(ipaddress.ip_address(one).is_global for one in found)
     assert not any(one == "0.0.0.0" for one in found)
+
+
+# --- prices and times, and where they are from
+
+TIME_OR_MONEY = re.compile(
+    r"(\d[\d.,]*)((?:<!--.*?-->)?)[ \u00a0](?:dollars|hours?|minutes|months?)\b"
+)
+
+
+def unsourced(text: str) -> list[str]:
+    """Prices and times that neither a marker nor a link beside them vouches for."""
+    text = re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
+    beside = re.split(r"\n\s*\n|\n(?=[|\d-])", text)  # a paragraph, a row, an item
+    return [
+        f"{number} in {part[:60]!r}"
+        for part in beside
+        for number, marker in TIME_OR_MONEY.findall(part)
+        if not marker and "](https://" not in part
+    ]
+
+
+def test_each_price_and_time_has_a_source_or_is_the_plans():
+    assert len(TIME_OR_MONEY.findall(PAGE)) > 15
+    assert unsourced(PAGE) == []
+    assert unsourced("It takes 5 hours.\n\nSee [it](https://a.b).") == ["5 in 'It takes 5 hours.'"]
+    assert unsourced("It costs 5<!-- plan:1xh100.dollars --> dollars.") == []
+
+
+def test_what_a_provider_says_is_linked_and_dated():
+    assert PAGE.count("2026-11-29") >= 2
+    for page in ("accounts-billing/billing", "runpodctl/overview", "configuration/use-ssh"):
+        assert f"https://docs.runpod.io/{'pods/' * page.startswith('conf')}{page}" in PAGE
+    assert "https://docs.lambda.ai/public-cloud/billing" in PAGE
+    assert "https://developers.cloudflare.com/r2/pricing/" in PAGE
+
+
+def test_the_guard_gives_the_plan_its_time_and_no_second_one():
+    (hours,) = {int(found) for found in re.findall(r"--max-hours (\d+)", PAGE)}
+    plan = planned()["plan:1xh100.hours"]
+    assert 1.25 * plan < hours < 2 * plan and "after nine hours" in PAGE and hours == 9
+
+
+def test_the_road_is_walked_in_its_own_order():
+    """Each step of the table is a heading below it, in that order."""
+    steps = re.findall(r"(?m)^\| \d+\. .*?\(#([\w-]+)\)", PAGE)
+    titles = re.findall(r"(?m)^##+ (.+)$", PAGE)
+    slugs = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+    assert len(steps) == 11 and set(steps) <= set(slugs)
+    assert steps == sorted(steps, key=slugs.index)
 
 
 # --- the numbers that no marker reaches
