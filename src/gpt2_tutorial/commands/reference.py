@@ -196,8 +196,8 @@ MEANS = {
     "on course": "It pays what a good run pays, as far as another held-out text allows.",
     "behind": "That is more than another text explains, and less than the known bug costs. Look at "
     "the next two evaluations before you pay for the rest.",
-    "broken": "That is as much as a run pays whose processes share their gradients wrongly. Stop "
-    "it, end the machine, and look for the cause at home.",
+    "broken": "That is as much as a run pays whose processes share their gradients wrongly; other "
+    "bugs cost as much. Stop it, end the machine, and look for the cause at home.",
     "ahead": "That is better than it should be. Is the validation text another one, or was it "
     "trained on?",
 }
