@@ -157,6 +157,36 @@ def test_other_logs_leave_the_estimates(measured, log):
     assert speeds() == ESTIMATED
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_bucket_holds_the_data_two_checkpoints_and_the_model(name):
+    config = PRESETS[name]
+    sheet, n = plan.plan(name, config), plan.parameters(config)
+    reads = config.max_steps * config.batch_tokens
+    data = 2 * min(reads, 10_000_000_000)  # a token takes two bytes; the sample has ten billion
+    # weights and AdamW's two averages, four bytes each; and once more the weights
+    assert sheet["bucket"] == {"data": data, "checkpoints": 24 * n, "model": 4 * n}
+    gb = (data + 28 * n) / 1e9
+    assert sheet["bucket_total"] == pytest.approx(1e9 * gb)
+    month, once = sheet["bucket_a_month"], sheet["bucket_a_reading"]
+    assert month["Cloudflare R2"] == pytest.approx(0.015 * gb)
+    assert month["Backblaze B2"] == pytest.approx(6.95 * gb / 1000)
+    assert once["Cloudflare R2"] == 0  # nothing is asked for what leaves it
+    assert once["Backblaze B2"] == pytest.approx(0.01 * data / 1e9)
+
+
+def test_the_bucket_has_its_lines_with_the_date_of_its_prices(gpt2):
+    _, out, _ = gpt2("--preset", "1xh100")
+    said = out.splitlines()[-4:]
+    assert said == [
+        "bucket       23.5 GB (20.0 data, 3.0 checkpoints, 0.5 model)",
+        "             dollars a month, at most: 0.35 at Cloudflare R2, 0.16 at Backblaze B2",
+        "             dollars to read the data once, at most: 0.00 at Cloudflare R2, "
+        "0.20 at Backblaze B2",
+        f"             ({plan.BUCKETS_SEEN})",
+    ]
+    assert "2026" in plan.BUCKETS_SEEN
+
+
 def test_every_preset_has_its_machine():
     assert list(plan.MACHINES) == list(PRESETS)
 

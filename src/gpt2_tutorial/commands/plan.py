@@ -21,6 +21,12 @@ from gpt2_tutorial.step import flops_per_token
 CARDS = {"t4": {"T4"}, "4090": {"4090"}, "1xh100": {"H100", "H200"}}
 MANY_OF = {"8xh100": "1xh100", "2x8xh100": "1xh100"}
 
+# Where the data and the run are kept: dollars for a GB and month, and for reading a GB, at most.
+# Both give the first 10 GB free; Backblaze also reads free up to three times what it keeps.
+# developers.cloudflare.com/r2/pricing, and www.backblaze.com/cloud-storage/pricing since May 2026.
+BUCKETS = {"Cloudflare R2": (0.015, 0.0), "Backblaze B2": (0.00695, 0.01)}
+BUCKETS_SEEN = "Cloudflare's and third-party pages, 2026; ask for today's price"
+
 
 @cache
 def parameters(config: TrainConfig) -> int:
@@ -100,6 +106,20 @@ def share_of_peak(preset: str) -> tuple[float, str]:
     return share * machine.share / MACHINES[one].share, f"estimated from {where}"
 
 
+def kept(config: TrainConfig) -> dict[str, float]:
+    """Return what a bucket holds of a run, in bytes, part by part.
+
+    The data are the tokens that are read, two bytes each; FineWeb-Edu's sample has ten billion, and
+    a longer run reads it again. `keep.sh` keeps two checkpoints, and the model when it is done.
+
+    >>> {part: round(size / 1e9, 2) for part, size in kept(TrainConfig()).items()}
+    {'data': 20.0, 'checkpoints': 2.99, 'model': 0.5}
+    """
+    n = parameters(config)
+    data = 2.0 * min(config.max_steps * config.batch_tokens, 10**10)
+    return {"data": data, "checkpoints": 2 * 12.0 * n, "model": 4.0 * n}
+
+
 def plan(preset: str, config: TrainConfig, dollars: float | None = None) -> dict:
     """Return the whole sheet for one preset as plain numbers.
 
@@ -113,7 +133,7 @@ def plan(preset: str, config: TrainConfig, dollars: float | None = None) -> dict
     speed = machine.processes * machine.peak * share / per_token
     seconds = config.max_steps * config.batch_tokens / speed
     price = machine.dollars if dollars is None else dollars
-    parts = memory(config, machine)
+    parts, bucket = memory(config, machine), kept(config)
     return {
         "preset": preset,
         "machine": machine.words,
@@ -131,6 +151,12 @@ def plan(preset: str, config: TrainConfig, dollars: float | None = None) -> dict
         "dollars_per_hour": price,
         "dollars": price * seconds / 3600,
         "prices": PRICES_SEEN if dollars is None else "yours",
+        "bucket": bucket,
+        "bucket_total": sum(bucket.values()),
+        "bucket_a_month": {
+            name: sum(bucket.values()) / 1e9 * by[0] for name, by in BUCKETS.items()
+        },
+        "bucket_a_reading": {name: bucket["data"] / 1e9 * by[1] for name, by in BUCKETS.items()},
     }
 
 
@@ -156,6 +182,13 @@ def lines(sheet: dict) -> list[str]:
     said.append(f"             ({sheet['speed_is']})")
     money = f"{sheet['dollars']:,.0f} dollars at {sheet['dollars_per_hour']:.2f} an hour"
     said.append(f"cost         {money} ({sheet['prices']})")
+    sizes = ", ".join(f"{size / 1e9:.1f} {part}" for part, size in sheet["bucket"].items())
+    month = ", ".join(f"{sum_:.2f} at {name}" for name, sum_ in sheet["bucket_a_month"].items())
+    once = ", ".join(f"{sum_:.2f} at {name}" for name, sum_ in sheet["bucket_a_reading"].items())
+    said.append(f"bucket       {sheet['bucket_total'] / 1e9:.1f} GB ({sizes})")
+    said.append(f"             dollars a month, at most: {month}")
+    said.append(f"             dollars to read the data once, at most: {once}")
+    said.append(f"             ({BUCKETS_SEEN})")
     return said
 
 
