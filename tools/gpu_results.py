@@ -189,7 +189,8 @@ NEVER = [
     "made-up items.",
     "**A whole GPT-2.** Nobody has trained the 124M to the end with this script. What it takes and "
     "costs is worked out, from an estimate or from minutes on one card: `gpt2 plan` says which.",
-    "**Ten billion tokens,** and how long it takes to prepare them.",
+    "**Ten billion tokens** in one go, with their download. A hundredth was prepared here, from "
+    "other English, and multiplied.",
     "**Many GPUs, and two machines.** Several processes were measured on one machine, on its CPU.",
 ]
 
