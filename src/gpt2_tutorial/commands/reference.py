@@ -164,7 +164,7 @@ def _curve(file: Path, key: str, points: Any) -> list[tuple[int, float]]:
     wanted = f"{file} is no reference: {key} must be a list of two or more [step, loss], by step"
     if not isinstance(points, list) or len(points) < 2:
         raise ValueError(wanted)
-    curve = []
+    curve: list[tuple[int, float]] = []
     for point in points:
         fits = isinstance(point, list) and len(point) == 2 and type(point[0]) is int
         fits = fits and type(point[1]) in (int, float) and 0 < point[1] < 100
