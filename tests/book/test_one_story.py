@@ -143,6 +143,21 @@ def test_the_finish_line_is_told_once_and_others_point_there():
     assert "launch.md#the-finish-line" in TEXTS["book/launch-more.md"]
 
 
+def test_the_bug_of_chapter_16_is_the_doctors():
+    """The chapter quotes the thread that the reference curve has."""
+    reference = json.loads((ROOT / "results/reference/gpt2_124m.json").read_text("utf-8"))
+    published = reference["published"]
+    thread = {
+        f"{dict(map(tuple, published[name]['val']))[1000]:.3f}" for name in ("fixed", "unfixed")
+    }
+    quoted = {
+        number.text
+        for number in numbers_in(TEXTS["16_ddp"])
+        if "ref:buildnanogpt" in number.sources and number.text.startswith("4.")
+    }
+    assert quoted == thread
+
+
 def test_losses_of_others_are_the_same_everywhere():
     found = said(TEXTS, r"log:reference/gpt2_124m\.json#published\.\w+\.final\.\w+")
     assert list(disagreements(found)) == []
