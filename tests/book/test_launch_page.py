@@ -427,6 +427,63 @@ def test_the_dress_rehearsal_line_by_line(clone, capsys, monkeypatch):
     assert sample.startswith("ROMEO:") and len(sample) > 200
 
 
+# --- what ends the machine
+
+ENDING = """#!/bin/bash
+echo "$*" >>"$TOLD"
+[ "$1 $2" != "$REFUSED" ]
+"""
+
+
+ENDED = {  # provider: the program, the variables, what it refuses, what it is asked
+    "runpod": ("runpodctl", {"RUNPOD_POD_ID": "p-7"}, "", ["pod delete p-7"]),
+    "runpod, an older program": (
+        "runpodctl",
+        {"RUNPOD_POD_ID": "p-7"},
+        "pod delete",
+        ["pod delete p-7", "remove pod p-7"],
+    ),
+    "lambda": (
+        "curl",
+        {"LAMBDA_API_KEY": "key", "LAMBDA_INSTANCE": "i-7"},
+        "",
+        [
+            "--fail -u key: -H Content-Type: application/json -d "
+            '{"instance_ids": ["i-7"]} '
+            "https://cloud.lambdalabs.com/api/v1/instance-operations/terminate"
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("provider", ENDED)
+def test_the_line_of_the_show_ends_the_machine_when_the_run_is_done(tmp_path, provider):
+    name, variables, refused, asked = ENDED[provider]
+    (line,) = (one for one in LINES if one.startswith("bash launch/guard.sh") and name in one)
+    options, _ = guarded(shlex.split(line)[2:])
+    program = tmp_path / "programs" / name
+    program.parent.mkdir()
+    program.write_text(ENDING)
+    program.chmod(0o755)
+    words = [word for pair in options.items() for word in pair] + ["--grace", "0", "run", "bucket"]
+    training = "mkdir -p run; echo done >run/DONE; echo {} >run/metrics.jsonl"
+    kept = {"TOLD": str(tmp_path / "told.txt"), "REFUSED": refused, **variables}
+    kept |= {"PATH": f"{program.parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    ran = subprocess.run(
+        ["bash", str(ROOT / "launch" / "guard.sh"), *words, "bash", "-c", training],
+        cwd=tmp_path,
+        env=os.environ | kept | {"EVERY": "1", "STILL": "0", "TICK": "0.1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "told.txt").read_text().splitlines() == asked
+    assert (tmp_path / "bucket" / "DONE").is_file()
+    assert name != "runpodctl" or "at runpod this ends the bill" in ran.stderr
+
+
 # --- the notebook for a free T4
 
 
