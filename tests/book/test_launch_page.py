@@ -427,6 +427,15 @@ def test_the_dress_rehearsal_line_by_line(clone, capsys, monkeypatch):
     assert sample.startswith("ROMEO:") and len(sample) > 200
 
 
+def test_the_list_of_the_page_is_that_of_the_rehearsal():
+    text = (ROOT / "launch" / "rehearse.sh").read_text(encoding="utf-8")
+    held = re.findall(r'(?m)^ *holds "([^"]+)"', text)
+    here = PAGE.partition("bash launch/rehearse.sh")[2].partition("\n(Lines 4 to 6")[0]
+    listed = re.findall(r"(?m)^\d+\. (.+)$", here)
+    assert [re.sub(r"step \d+", "step $left", line) for line in listed] == held
+    assert len(held) > 10 and "vanish" in text and "rent machine-2" in text
+
+
 # --- what ends the machine
 
 ENDING = """#!/bin/bash
