@@ -155,7 +155,7 @@ MORE = {
 
 
 class Scenes:
-    """By name. Whoever asks for one starts the next few as well, for two workers share this file."""
+    """By name. Whoever asks for one starts the next few, for two workers may share this file."""
 
     def __init__(self, top, shell):
         self.made = {}
