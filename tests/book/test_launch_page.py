@@ -1,4 +1,4 @@
-"""Launch on cloud GPUs: the page's commands run here, or are checked as far as that goes."""
+"""Launch on cloud GPUs, and other roads: commands run here, or are checked as far as that goes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ import pytest
 import yaml
 from serving import ROOT
 
+from drift.sources import planned
 from gpt2_tutorial.commands import cli
 from gpt2_tutorial.commands.doctor import causes
 from gpt2_tutorial.launch import train_gpt2
@@ -32,17 +33,21 @@ from terminal import as_in_a_terminal
 from tiers import tiered
 
 as_in_a_terminal()
-PAGE = (ROOT / "book" / "launch.md").read_text(encoding="utf-8")
+PAGE = "\n".join(
+    (ROOT / "book" / name).read_text(encoding="utf-8") for name in ("launch.md", "launch-more.md")
+)
 COLAB = ROOT / "launch" / "colab.ipynb"
 LOG = json.loads((ROOT / "results" / "runs" / "launch_cpu.json").read_text(encoding="utf-8"))
 FENCE = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^<!-- (run|not here): ([^\n]+) -->\n" + FENCE.pattern[1:], FENCE.flags)
+SHOWN = re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 BLOCKS = [match.groups() for match in BLOCK.finditer(PAGE)]
 LINES = [line for _, _, kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
 (HURRY,) = re.findall(r"\(In a hurry\? Put `([^`]+)` behind this line", PAGE)
 LOOK = "--eval-batches 2"  # half the time of a run in a hurry would go by in evaluations
 THEIRS = ("git", "cd", "source", "ssh", "nvidia-smi", "tmux", "rclone", "rsync", "pip", "mv")
-THEIRS += ("python3", "./llama-cli", "vllm")
+THEIRS += ("python3", "./llama-cli", "vllm", "ssh-keygen", "cat", "apt-get", "export", "curl")
+THEIRS += ("runpodctl", "aws")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="bash and signals of Unix")
 
 
@@ -62,6 +67,15 @@ def understood(words):
     return train_gpt2.configured(parser.parse_args(words), 50257)
 
 
+def guarded(words):
+    """The options of guard.sh, and what stands behind them."""
+    options = {}
+    while words[0].startswith("--"):
+        name, value, *words = words
+        options[name] = value
+    return options, words
+
+
 def known(words, env=()):
     """Fail if a command names a file, an option or a variable that does not exist."""
     match words:
@@ -75,9 +89,24 @@ def known(words, env=()):
             understood(rest)
         case ["bash", "launch/keep.sh", "push" | "pull", _, _]:
             pass
+        case ["bash", "launch/keep.sh", "init", bucket]:
+            text = (ROOT / "launch" / "keep.sh").read_text(encoding="utf-8")
+            assert re.search(rf"(?m)^ *{bucket.partition(':')[0]}\)$", text), bucket
         case ["bash", "launch/keep.sh", "around", run, _, *rest]:
             assert rest[rest.index("--out") + 1] == run
             known(rest)
+        case ["bash", "launch/guard.sh", *rest]:
+            options, (run, _, *command) = guarded(rest)
+            assert options["--when-done"] and {"--max-hours", "--max-dollars"} & options.keys()
+            text = (ROOT / "launch" / "guard.sh").read_text(encoding="utf-8")
+            assert all(re.search(rf"[ |]{name}( \||\))", text) for name in options), options
+            for part in re.split(r"\|\||&&|;", options["--when-done"]):
+                known(shlex.split(part))
+            known(["bash", "launch/keep.sh", "around", run, "r2:bucket", *command])
+        case ["bash", "launch/rehearse.sh"]:
+            assert (ROOT / "launch" / "rehearse.sh").is_file()
+        case ["docker", "login"] | ["docker", "push", _]:
+            pass
         case ["bash", "launch/setup.sh"] | ["bash", "launch/setup.sh", "data"]:
             assert (ROOT / "launch" / "setup.sh").is_file()
         case ["docker", "build", *rest]:
@@ -108,6 +137,7 @@ def test_a_command_names_what_exists(line):
     [
         "gpt2 plan --preset 9xh100",
         "bash launch/run.sh --preset 1xh100 --learning-rate 1",
+        "bash launch/keep.sh init s9:my-bucket",
         "NODES=2 bash launch/run.sh --preset cpu",
         "bash launch/keep.sh around runs/a r2:b bash launch/run.sh --out runs/c",
         "sky launch --env BUKET=my-bucket launch/sky/1xh100.yaml",
@@ -115,6 +145,11 @@ def test_a_command_names_what_exists(line):
         "RUNS=/scratch sbatch launch/train.slurm",
         "docker build -f Dockerfile -t gpt2 .",
         "sudo rm -rf runs",
+        "bash launch/guard.sh --max-hours 9 runs/a r2:b bash launch/run.sh --out runs/a",
+        "bash launch/guard.sh --when-done 'sudo halt' --max-hours 9 runs/a r2:b bash launch/run.sh",
+        "bash launch/guard.sh --when-done 'aws x' --max-days 9 runs/a r2:b bash launch/run.sh",
+        "bash launch/guard.sh --when-done 'aws x' --max-hours 9 runs/a r2:b bash launch/run.sh "
+        "--out runs/b",
     ],
 )
 def test_a_command_that_names_nothing_would_be_found(line):
@@ -132,7 +167,9 @@ def test_the_blocks_are_shell_that_parses():
 def test_what_the_text_names_in_passing_exists(capsys):
     with pytest.raises(SystemExit):
         understood(["--help"])
-    options = capsys.readouterr().out + "--env --nodes --dryrun"
+    options = capsys.readouterr().out + "--env --nodes --dryrun "
+    guard = (ROOT / "launch" / "guard.sh").read_text(encoding="utf-8")
+    options += " ".join(re.findall(r"(?m)^# (--[a-z-]+) ", guard)) + " "
     spans = re.findall(r"`([^`\n]+)`", BLOCK.sub("", PAGE))
     for span in spans:
         if span.startswith("launch/"):
@@ -148,6 +185,56 @@ def test_no_address_of_anybody_stands_here():
     found = re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", PAGE + COLAB.read_text(encoding="utf-8"))
     assert found and not any(ipaddress.ip_address(one).is_global for one in found)
     assert not any(one == "0.0.0.0" for one in found)
+
+
+# --- prices and times, and where they are from
+
+TIME_OR_MONEY = re.compile(
+    r"(\d[\d.,]*)((?:<!--.*?-->)?)[ \u00a0](?:dollars|hours?|minutes|months?)\b"
+)
+
+
+def unsourced(text: str) -> list[str]:
+    """Prices and times that neither a marker nor a link beside them vouches for."""
+    text = re.sub(r"(?ms)^```\w*\n.*?^```$", "", text)
+    text = re.sub(r"`[^`\n]*`", "", text)
+    beside = re.split(r"\n\s*\n|\n(?=[|\d-])", text)  # a paragraph, a row, an item
+    return [
+        f"{number} in {part[:60]!r}"
+        for part in beside
+        for number, marker in TIME_OR_MONEY.findall(part)
+        if not marker and "](https://" not in part
+    ]
+
+
+def test_each_price_and_time_has_a_source_or_is_the_plans():
+    assert len(TIME_OR_MONEY.findall(PAGE)) > 15
+    assert unsourced(PAGE) == []
+    assert unsourced("It takes 5 hours.\n\nSee [it](https://a.b).") == ["5 in 'It takes 5 hours.'"]
+    assert unsourced("It costs 5<!-- plan:1xh100.dollars --> dollars.") == []
+
+
+def test_what_a_provider_says_is_linked_and_dated():
+    assert PAGE.count("2026-11-29") >= 2
+    for page in ("accounts-billing/billing", "runpodctl/overview", "configuration/use-ssh"):
+        assert f"https://docs.runpod.io/{'pods/' * page.startswith('conf')}{page}" in PAGE
+    assert "https://docs.lambda.ai/public-cloud/billing" in PAGE
+    assert "https://developers.cloudflare.com/r2/pricing/" in PAGE
+
+
+def test_the_guard_gives_the_plan_its_time_and_no_second_one():
+    (hours,) = {int(found) for found in re.findall(r"--max-hours (\d+)", PAGE)}
+    plan = planned()["plan:1xh100.hours"]
+    assert 1.25 * plan < hours < 2 * plan and "well above the hours of the plan" in PAGE
+
+
+def test_the_road_is_walked_in_its_own_order():
+    """Each step of the table is a heading below it, in that order."""
+    steps = re.findall(r"(?m)^\| \d+\. .*?\(#([\w-]+)\)", PAGE)
+    titles = re.findall(r"(?m)^##+ (.+)$", PAGE)
+    slugs = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+    assert len(steps) == 11 and set(steps) <= set(slugs)
+    assert steps == sorted(steps, key=slugs.index)
 
 
 # --- the numbers that no marker reaches
@@ -215,8 +302,7 @@ def test_the_log_of_the_rehearsal_is_of_whole_runs_that_learned():
 
 
 def test_the_lines_that_the_page_shows_were_printed():
-    (shown,) = re.findall(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert shown.splitlines() == LOG["printed"]
+    assert SHOWN[0].splitlines() == LOG["printed"]
 
 
 # --- the dress rehearsal, line by line
@@ -342,6 +428,80 @@ def test_the_dress_rehearsal_line_by_line(clone, capsys, monkeypatch):
     assert "2.50 an hour (yours)" in heard["gpt2 plan --preset 1xh100 --price 2.50"]
     (sample,) = (said for line, said in heard.items() if line.startswith("gpt2 sample"))
     assert sample.startswith("ROMEO:") and len(sample) > 200
+
+
+def test_the_list_of_the_page_is_that_of_the_rehearsal():
+    text = (ROOT / "launch" / "rehearse.sh").read_text(encoding="utf-8")
+    held = re.findall(r'(?m)^ *holds "([^"]+)"', text)
+    here = PAGE.partition("bash launch/rehearse.sh")[2].partition("\n(Lines 4 to 6")[0]
+    listed = re.findall(r"(?m)^\d+\. (.+)$", here)
+    assert [re.sub(r"step \d+", "step $left", line) for line in listed] == held
+    assert len(held) > 10 and "vanish" in text and "rent machine-2" in text
+
+
+# --- what ends the machine
+
+ENDING = """#!/bin/bash
+echo "$*" >>"$TOLD"
+[ "$1 $2" != "$REFUSED" ]
+"""
+
+
+ENDED = {  # provider: the program, the variables, what it refuses, what it is asked
+    "runpod": ("runpodctl", {"RUNPOD_POD_ID": "p-7"}, "", ["pod delete p-7"]),
+    "runpod, an older program": (
+        "runpodctl",
+        {"RUNPOD_POD_ID": "p-7"},
+        "pod delete",
+        ["pod delete p-7", "remove pod p-7"],
+    ),
+    "lambda": (
+        "curl",
+        {"LAMBDA_API_KEY": "key", "LAMBDA_INSTANCE": "i-7"},
+        "",
+        [
+            "--fail -u key: -H Content-Type: application/json -d "
+            '{"instance_ids": ["i-7"]} '
+            "https://cloud.lambdalabs.com/api/v1/instance-operations/terminate"
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("provider", ENDED)
+def test_the_line_of_the_show_ends_the_machine_when_the_run_is_done(tmp_path, provider):
+    name, variables, refused, asked = ENDED[provider]
+    (line,) = (one for one in LINES if one.startswith("bash launch/guard.sh") and name in one)
+    options, _ = guarded(shlex.split(line)[2:])
+    program = tmp_path / "programs" / name
+    program.parent.mkdir()
+    program.write_text(ENDING)
+    program.chmod(0o755)
+    words = [word for pair in options.items() for word in pair] + ["--grace", "0", "run", "bucket"]
+    training = "mkdir -p run; echo done >run/DONE; echo {} >run/metrics.jsonl"
+    kept = {"TOLD": str(tmp_path / "told.txt"), "REFUSED": refused, **variables}
+    kept |= {"PATH": f"{program.parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
+    ran = subprocess.run(
+        ["bash", str(ROOT / "launch" / "guard.sh"), *words, "bash", "-c", training],
+        cwd=tmp_path,
+        env=os.environ | kept | {"EVERY": "1", "STILL": "0", "TICK": "0.1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "told.txt").read_text().splitlines() == asked
+    assert (tmp_path / "bucket" / "DONE").is_file()
+    if provider == "runpod":  # then it also says what the page shows, but for names and the hour
+        said = ran.stderr.replace(" bucket,", " r2:my-bucket/gpt2,").replace(
+            " 0 s later", " 300 s later"
+        )
+        hour = re.compile(r"limit: \w+ \d\d:\d\d \w+,")
+        shown = [hour.sub("limit:", line) for line in SHOWN[1].splitlines()]
+        heard = [hour.sub("limit:", line) for line in said.splitlines()][: len(shown)]
+        assert heard[1:] == shown[1:] and heard[0].split()[:2] == shown[0].split()[:2]
+        assert shown[0].removeprefix("guard.sh: starts ") in line
 
 
 # --- the notebook for a free T4

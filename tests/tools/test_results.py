@@ -233,6 +233,9 @@ PLANNED = {
         "one H100 at step 543 by then, and eight at step 4,239",
         "one H100 at step 521 by then, and eight at step 4,066",
     ),
+    "hour_step": ("3,259", "3,126"),
+    "walk_speed": ("474,569", "455,239"),
+    "prepaid": ("35 dollars, twice the plan", "37 dollars, twice the plan"),
     "lost_minutes": ("5", "5"),
     "t4_hours": ("7.7 hours by the plan, at a speed that is estimated",) * 2,
 }

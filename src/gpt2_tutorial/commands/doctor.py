@@ -4,7 +4,8 @@ FILE is metrics.jsonl as launch/train_gpt2.py writes it, one JSON object a line:
 (before clipping), lr, tokens, val, apart. RUN_FOLDER is the folder that holds it. Causes come with
 the most likely first, each with one line that shows whether it is so. Some bugs leave no trace in
 metrics: two ranks that read the same text, validation on the training text, a missing table of
-positions.
+positions. --against compares the validation losses with those of published runs as well, step by
+step, and says whether the run is on course, behind or broken.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from statistics import fmean, median
 from typing import Any
 
 from gpt2_tutorial import ledger
+from gpt2_tutorial.commands import reference
 from gpt2_tutorial.commands.options import add_json
 
 METRICS = "metrics.jsonl"
@@ -458,18 +460,25 @@ def causes(rows: list[dict[str, Any]]) -> list[Cause]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what can be asked for."""
     parser.add_argument("run", type=Path, metavar="FILE_OR_FOLDER", help="the metrics (required)")
+    parser.add_argument(
+        "--against", metavar="REFERENCE",
+        help=f"the word {reference.OURS} for the published runs of GPT-2's 124M, or a JSON file of "
+        "the same form (default: no comparison)",
+    )  # fmt: skip
     add_json(parser)
 
 
 def run(asked: argparse.Namespace) -> None:
     """Print the causes, or that nothing stands out."""
     rows, cut = read(asked.run)
-    found = causes(rows)
+    found, metrics = causes(rows), Metrics(rows)
+    curves = reference.load(asked.against) if asked.against else None
+    against = reference.judge(metrics, curves) if curves else None
     if asked.json:
         listed = [vars(cause) for cause in found]
-        print(json.dumps({"rows": len(rows), "cut_lines": cut, "causes": listed}))
+        answer = {"rows": len(rows), "cut_lines": cut, "causes": listed}
+        print(json.dumps(answer | ({"against": against} if against else {})))
         return
-    metrics = Metrics(rows)
     print(f"{len(rows):,} rows, up to step {metrics.steps:,}.", end="")
     print(" The last line was cut off and is left out." if cut else "")
     if not found:
@@ -478,3 +487,5 @@ def run(asked: argparse.Namespace) -> None:
     for number, cause in enumerate(found, start=1):
         print(f"\n{number}. Perhaps {cause.name}.")
         print(f"   Why: {cause.because}.\n   Test: {cause.test}")
+    if curves and against:
+        print("\n" + "\n".join(reference.lines(against, curves)))
