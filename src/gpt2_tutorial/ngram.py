@@ -26,7 +26,7 @@ def history_codes(ids: torch.Tensor, order: int, vocab_size: int) -> torch.Tenso
     length = max(ids.size(-1) - order + 1, 0)
     code = torch.zeros(*ids.shape[:-1], length, dtype=torch.long)
     for k in range(order):
-        code = code * vocab_size + ids[..., k : k + length]
+        code = code * vocab_size + ids[..., k : k + length]  # ...: all axes before
     return code
 
 

@@ -98,7 +98,7 @@ class AdamW(Stepper):
 
     def update(self, p: torch.Tensor, g: torch.Tensor, state: dict, group: dict):
         lr, (beta1, beta2) = group["lr"], group["betas"]
-        if not state:
+        if not state:  # the first step: |= adds three entries
             state |= {"t": 0, "m": torch.zeros_like(p), "v": torch.zeros_like(p)}
         state["t"] += 1  # so the first step is number 1
         t, m, v = state["t"], state["m"], state["v"]
@@ -150,6 +150,7 @@ def clip_grad_norm(
     grads = [p.grad for p in params if p.grad is not None]
     if not grads:
         return torch.tensor(0.0)
+    # The norm of all their norms is the norm of all their numbers.
     norm = torch.stack([grad.norm() for grad in grads]).norm()
     factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)  # shorten, never lengthen
     for grad in grads:
