@@ -24,7 +24,7 @@ from kept import keep
 
 FOLDER = Path(__file__).resolve().parents[1] / "book" / "_pictures"
 COMMAND = 'gpt2 sample --model simple-gpt --tokens 151 \\\n    --seed 1 --prompt "ROMEO:"'
-EXERCISE, MISTAKE = "07.2", "not scaled"
+EXERCISE, MISTAKE = "00.2", "log of the mean"
 COLUMNS, ROWS = 48, 9
 HALF, GAP, PAD, LINE, BAR = 404, 12, 16, 20, 30  # pixels
 HEIGHT = BAR + ROWS * LINE + PAD

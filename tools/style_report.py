@@ -75,9 +75,16 @@ def paragraphs(markdown: str) -> list[str]:
     return [part for part in parts if counters.words(part)]
 
 
+def is_exercise(part: str, cell: Cell) -> bool:
+    """Say whether a cell belongs to an exercise: some stand in the text, where they are needed."""
+    task = cell.kind == "markdown" and cell.source.startswith("### Exercise ")
+    return part == "exercises" or task or bool(cell.tagged("exercise:") or cell.tagged("solution:"))
+
+
 def told(notebook: Notebook) -> list[Cell]:
     """List the Markdown cells outside the exercises."""
-    return [c for part, c in notebook.sections() if c.kind == "markdown" and part != "exercises"]
+    sections = notebook.sections()
+    return [c for part, c in sections if c.kind == "markdown" and not is_exercise(part, c)]
 
 
 def pieces(markdown: str) -> Iterator[str]:
@@ -102,7 +109,7 @@ def runs(notebook: Notebook) -> list[tuple[int, str]]:
     """Return the (words, first cell) of every run of prose with nothing to look at or do."""
     found, count, start = [], 0, ""
     for part, cell in notebook.sections():
-        if part == "exercises":
+        if is_exercise(part, cell):
             continue
         rests = pieces(cell.source) if cell.kind == "markdown" else ["", ""]
         for number, piece in enumerate(rests):

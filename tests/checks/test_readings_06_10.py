@@ -137,10 +137,10 @@ ANSWERS = [  # exercise, answer, and its known mistake or else the kind of resul
         "level_token as it was",
     ),
     ("10.2", "`variance + eps` → `variance + 1e-5`", "eps of its own"),
-    ("10.3", "`attn(ln_1(x))` → `attn(ln_2(x))` and `mlp(ln_2(` → `mlp(ln_1(`", "norms exchanged"),
-    ("10.3", "`return from_attn, from_mlp` → `return from_mlp, from_attn`", "results exchanged"),
-    ("10.3", "`attn(ln_1(x))` → `ln_1(attn(x))` and `mlp(ln_2(x + from_attn))` → "
-     "`ln_2(mlp(x + from_attn))`", "norm behind"),
+    ("10.3", "`attn(ln_1(x))` → `attn(ln_2(x))` and `c_fc(ln_2(` → `c_fc(ln_1(`",
+     "norms exchanged"),
+    ("10.3", "`attn(ln_1(x))` → `ln_1(attn(x))` and `c_fc(ln_2(x))` → `c_fc(x)` and "
+     "`return x + c_proj(wider)` → `return x + ln_2(c_proj(wider))`", "norm behind"),
     ("10.4", "`chance >= p` → `chance > p`", "border"),
     ("10.4", "`/ (1 - p)` → `* len(x) / (chance >= p).sum()`", "share that stayed"),
     ("10.5", "`std * torch.randn(shape)` → `torch.zeros(shape)`", "zeros"),

@@ -1,4 +1,4 @@
-"""The exercises of chapter 07: averages, scores, masks, and a softmax along the wrong axis."""
+"""The exercises of chapter 07: averages, attention itself, masks, a softmax along a wrong axis."""
 
 import math
 import random
@@ -6,6 +6,7 @@ import random
 import torch
 
 from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.judges import judged
 
 
 def dice(rng: random.Random) -> torch.Generator:
@@ -41,34 +42,49 @@ def mean_of_last(x, width):
     return band / band.sum(1, keepdim=True) @ x  # (T, C)
 
 
-def scaled_scores_by_loops(x, wq, wk):
-    D = wq.shape[1]
-    out = torch.zeros(x.shape[0], x.shape[1], x.shape[1])
-    for b, rows in enumerate(x):
-        for i, asks in enumerate(rows):
-            for j, looked_at in enumerate(rows):
-                q = [sum(a * w for a, w in zip(asks, wq[:, d], strict=True)) for d in range(D)]
-                k = [sum(a * w for a, w in zip(looked_at, wk[:, d], strict=True)) for d in range(D)]
-                total = sum(float(a * c) for a, c in zip(q, k, strict=True))
-                out[b, i, j] = total / D**0.5
-    return out
+def attention_by_loops(q, k, v):
+    rows = []
+    for b in range(len(q)):
+        for i in range(q.size(1)):
+            past = [(q[b, i] * k[b, j]).sum() for j in range(i + 1)]
+            weights = (torch.stack(past) / q.size(2) ** 0.5).softmax(0)
+            rows.append(sum(weights[j] * v[b, j] for j in range(i + 1)))
+    return torch.stack(rows).view(v.shape)
 
 
-def tokens_and_maps(rng: random.Random):
-    """Tokens and two maps; the width of a token is never the width of a query."""
-    for n in range(21):
-        generator = dice(rng)
+def on_ladder_and_probe(attend, q, k, v):
+    """What the chapter asks of attention: the loops' numbers and gradients, and no leak."""
+    return judged(attend, attention_by_loops, (q, k, v), lambda x: attend(x, x, x), v)
+
+
+def tokens_that_ask(rng: random.Random):
+    """The chapter's three words, scores that tempt or lie low, then any; v is as wide as it is."""
+    cards = torch.eye(3)[None]
+    words = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
+    yield words, words, words
+    column = torch.tensor([[[-20.0], [0.0], [20.0]]])
+    yield torch.full_like(column, 20.0), column, cards  # the future is very tempting
+    yield torch.full_like(column, 1e5), torch.tensor([[[-2e4], [-3e4], [0.0]]]), cards
+    lowest = torch.finfo(torch.float32).min
+    low = torch.tensor([[[lowest / 2.0**64], [0.0], [1.0]]])
+    yield torch.full_like(low, 2.0**64), low, cards  # a true score as low as numbers go
+    for n in range(16):
         B, T, D = 1 + n % 2, 2 + n % 3, 2 + n % 2
-        C = D + 1 + n % 2
-        x = torch.randn(B, T, C, generator=generator)
-        yield x, *torch.randn(2, C, D, generator=generator)
+        yield tuple(torch.randn(3, B, T, D, generator=dice(rng)))
 
 
-@exercise("07.2", subgoal="scale", spec=scaled_scores_by_loops, inputs=tokens_and_maps)
-def scaled_scores(x, wq, wk):
-    # x (B, T, C), wq and wk (C, D) → scores (B, T, T), steps 1 to 3
-    q, k = x @ wq, x @ wk  # 1 project: (B, T, D)
-    return q @ k.transpose(1, 2) / math.sqrt(q.size(-1))  # 2 score, 3 scale
+@exercise(
+    "07.2", subgoal="mix", spec=attention_by_loops, inputs=tokens_that_ask,
+    observe=on_ladder_and_probe, without=("scaled_dot_product_attention",),
+)  # fmt: skip
+def causal_attention(q, k, v):
+    # q, k and v (B, T, D) → (B, T, D), steps 2 to 6
+    T, D = q.shape[-2:]
+    scores = q @ k.transpose(-2, -1)  # 2 score: (B, T, T)
+    scores = scores / math.sqrt(D)  # 3 scale
+    future = torch.ones(T, T, dtype=torch.bool).triu(1)
+    scores = scores.masked_fill(future, -math.inf)  # 4 mask
+    return scores.softmax(-1) @ v  # 5 weigh, 6 mix
 
 
 def weights_within_by_loops(scores, sentence):

@@ -1,4 +1,4 @@
-"""The exercises of chapter 08: axes, another text with padding, and heads that are one head."""
+"""The exercises of chapter 08: many heads, another text, and heads that are one head."""
 
 import math
 import random
@@ -6,38 +6,66 @@ import random
 import torch
 import torch.nn as nn
 
-from gpt2_tutorial.attention import Head
+from gpt2_tutorial.attention import Head, causal_attention
 from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.judges import judged
 
 
-def split_by_loops(x, n_head):
-    T, B, C = x.shape
-    D = C // n_head
-    heads = torch.zeros(B, n_head, T, D, dtype=x.dtype)
-    for t in range(T):
-        for b in range(B):
+def multi_head_by_loops(x, n_head, w_q, w_k, w_v, w_o):
+    D = x.size(-1) // n_head
+    q, k, v = x @ w_q, x @ w_k, x @ w_v
+    rows = []
+    for b in range(len(x)):
+        for i in range(x.size(1)):
+            found = []
             for h in range(n_head):
-                for d in range(D):
-                    heads[b, h, t, d] = x[t, b, h * D + d]
-    return heads
+                own = slice(h * D, (h + 1) * D)
+                past = [(q[b, i, own] * k[b, j, own]).sum() for j in range(i + 1)]
+                weights = (torch.stack(past) / D**0.5).softmax(0)
+                found.append(sum(weights[j] * v[b, j, own] for j in range(i + 1)))
+            rows.append(torch.cat(found) @ w_o)
+    return torch.stack(rows).view(x.shape)
 
 
-def texts_time_first(rng: random.Random):
-    """The numbers 0–7 as in the text, then larger ones; every number occurs once."""
-    yield torch.arange(8).view(2, 1, 4), 2
-    yield torch.arange(16).view(2, 2, 4), 2
-    for _ in range(20):
-        T, B, H, D = (rng.randint(1, 4) for _ in range(4))
-        yield torch.arange(T * B * H * D).view(T, B, H * D), H
-    yield torch.arange(3 * 4 * 6).view(3, 4, 6), 2
+def on_ladder_and_probe(attend, x, n_head, *maps):
+    """What the chapter asks of many heads: the loops' numbers and gradients, and no leak."""
+
+    def alone(x):
+        return attend(x, n_head, *maps)
+
+    def answer(x, *maps):
+        return attend(x, n_head, *maps)
+
+    def loops(x, *maps):
+        return multi_head_by_loops(x, n_head, *maps)
+
+    return judged(answer, loops, (x, *maps), alone, x)
 
 
-@exercise("08.1", subgoal="project", spec=split_by_loops, inputs=texts_time_first)
-def split_time_first(x, n_head):
-    # x (T, B, C): the tokens come before the texts → (B, H, T, D)
-    T, B, C = x.shape
-    x = x.view(T, B, n_head, C // n_head)  # (T, B, H, D)
-    return x.permute(1, 2, 0, 3)  # (B, H, T, D)
+def texts_and_maps(rng: random.Random):
+    """The numbers 0–7 through maps that change nothing, then any texts and maps."""
+    yield torch.arange(8.0).view(1, 2, 4), 2, *(torch.eye(4) for _ in range(4))
+    for n in range(19):
+        dice = torch.Generator().manual_seed(rng.randrange(2**31))
+        B, T, H, D = 1 + n % 2, 2 + n // 2 % 2, 2 + n % 2, 2 + n // 4 % 2
+        maps = torch.randn(4, H * D, H * D, generator=dice) / 2
+        yield torch.randn(B, T, H * D, generator=dice), H, *maps
+
+
+@exercise(
+    "08.1", subgoal="project", spec=multi_head_by_loops, inputs=texts_and_maps,
+    observe=on_ladder_and_probe,
+)  # fmt: skip
+def multi_head(x, n_head, w_q, w_k, w_v, w_o):
+    # x (B, T, C), four maps (C, C), used as x @ w → (B, T, C)
+    B, T, C = x.shape
+    cut = B, T, n_head, C // n_head
+    q = (x @ w_q).view(cut).transpose(1, 2)  # 1 project, split: (B, H, T, D)
+    k = (x @ w_k).view(cut).transpose(1, 2)
+    v = (x @ w_v).view(cut).transpose(1, 2)
+    found = causal_attention(q, k, v)  # 2 to 6: (B, H, T, D)
+    merged = found.transpose(1, 2).contiguous().view(B, T, C)
+    return merged @ w_o  # the output projection
 
 
 def read_by_loops(x, context, lengths, w_q, w_k, w_v):

@@ -1,12 +1,14 @@
-"""The exercises of chapter 10: LayerNorm, the two ramps of a block, dropout, first weights."""
+"""The exercises of chapter 10: LayerNorm, the block itself, dropout, first weights."""
 
 import math
 import random
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.judges import judged
 
 value_exercise(
     "10.1", __name__, subgoal="level", atol=0.002,
@@ -52,54 +54,69 @@ def layer_norm(x, gain, shift, eps=1e-5):
     return (x - mean) / torch.sqrt(variance + eps) * gain + shift  # (B, T, C)
 
 
-def on_ramps_by_loops(x, ln_1, attn, ln_2, mlp):
-    stream, added = x.clone(), []
-    for norm, part in ((ln_1, attn), (ln_2, mlp)):
-        joins = part(norm(stream))
-        added.append(joins)
-        for b in range(x.shape[0]):
-            for t in range(x.shape[1]):
-                stream[b, t] = stream[b, t] + joins[b, t]
-    return tuple(added)
+def block_by_loops(x, ln_1, attn, ln_2, c_fc, c_proj):
+    looked, rows = attn(ln_1(x)), []
+    for b in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            token = x[b, t] + looked[b, t]
+            numbers = c_fc(ln_2(token))
+            inner = math.sqrt(2 / math.pi) * (numbers + 0.044715 * numbers**3)
+            rows.append(token + c_proj(0.5 * numbers * (1 + torch.tanh(inner))))
+    return torch.stack(rows).view(x.shape)
+
+
+def on_ladder_and_probe(block, x, *parts):
+    """What the chapter asks of a block: the loops' numbers and gradients, and no leak."""
+
+    def answer(x):
+        return block(x, *parts)
+
+    return judged(answer, lambda x: block_by_loops(x, *parts), (x,), answer, x)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A small stand-in for a part of a block; the four kinds can be told apart."""
+    """A small stand-in for a part of a block; the five kinds can be told apart."""
 
     kind: str
     seed: int
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         C, dice = x.shape[-1], torch.Generator().manual_seed(self.seed)
-        weight = torch.randn(C, C, generator=dice)
         if self.kind.startswith("ln"):
-            return torch.nn.functional.layer_norm(x, (C,)) * (1 + weight[0].abs())
+            gain, shift = 1 + torch.rand(2, C, generator=dice).to(x)
+            return F.layer_norm(x, (C,)) * gain + shift
         if self.kind == "attn":
             past = x.cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None]
-            return past @ weight
-        return 2 * torch.tanh(x @ weight)
+            return past @ torch.randn(C, C, generator=dice).to(x)
+        wide = 4 * C if self.kind == "c_fc" else C // 4
+        weight, bias = torch.randn(C + 1, wide, generator=dice).to(x).split([C, 1])
+        return x @ weight / 2 + bias[0]
 
     def __repr__(self) -> str:
         return self.kind
 
 
 def streams_and_parts(rng: random.Random):
-    """A stream and the four parts of a block."""
-    for _ in range(22):
+    """A stream and the five parts of a block."""
+    for n in range(20):
         dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        B, T, C = rng.randint(1, 2), rng.randint(2, 3), rng.randint(3, 5)
-        x = 3 * torch.randn(B, T, C, generator=dice) + 1
-        kinds = ("ln_1", "attn", "ln_2", "mlp")
+        B, T, C = 1 + n % 2, 2 + n // 2 % 2, (3, 4, 5)[n % 3]
+        # float64, for a nearly flat token has large gradients
+        x = 3 * torch.randn(B, T, C, generator=dice, dtype=torch.float64) + 1
+        kinds = ("ln_1", "attn", "ln_2", "c_fc", "c_proj")
         yield (x, *(Part(kind, rng.randrange(2**31)) for kind in kinds))
 
 
-@exercise("10.3", subgoal="assemble", spec=on_ramps_by_loops, inputs=streams_and_parts)
-def on_ramps(x, ln_1, attn, ln_2, mlp):
-    # x (B, T, C) → what attention adds, what the MLP adds, both (B, T, C)
-    from_attn = attn(ln_1(x))  # (B, T, C)
-    from_mlp = mlp(ln_2(x + from_attn))  # (B, T, C)
-    return from_attn, from_mlp
+@exercise(
+    "10.3", subgoal="assemble", spec=block_by_loops, inputs=streams_and_parts,
+    observe=on_ladder_and_probe,
+)  # fmt: skip
+def gpt2_block(x, ln_1, attn, ln_2, c_fc, c_proj):
+    # x (B, T, C) → (B, T, C); c_fc makes 4C numbers of C, c_proj C of 4C
+    x = x + attn(ln_1(x))  # (B, T, C)
+    wider = F.gelu(c_fc(ln_2(x)), approximate="tanh")  # (B, T, 4C)
+    return x + c_proj(wider)  # (B, T, C)
 
 
 def dropout_by_loops(x, chance, p, training):

@@ -1,0 +1,39 @@
+"""Judge a whole piece of a model as the chapters do: by plain loops, the ladder and the probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from gpt2_tutorial.ladder import gaps
+from gpt2_tutorial.probes import first_leak
+
+
+def judged(
+    answer: Callable,
+    loops: Callable,
+    inputs: Sequence[torch.Tensor],
+    model: Callable,
+    x: torch.Tensor,
+) -> dict[str, object]:
+    """Say what an answer gives, what a later token moves, and how far off its gradients are.
+
+    `model` is the answer as a function of tokens (B, T, C) alone, for the probe, and `x` are some.
+    Gradients are compared where the outputs agree.
+
+    >>> square = lambda x: x * x
+    >>> x = torch.ones(1, 2, 1)
+    >>> found = judged(square, lambda x: x**2, [x], square, x)
+    >>> found["probe"], found["gradients off by"]
+    ('no leak', 0.0)
+    """
+    out, wanted = answer(*inputs), loops(*inputs)
+    found = {"probe": "no leak", "output": out, "gradients off by": None}
+    if not isinstance(out, torch.Tensor) or out.shape != wanted.shape or out.isnan().any():
+        return found  # the output is what there is to talk about
+    if leak := first_leak(model, x):
+        found["probe"] = f"token {leak.changed} moves the output at {leak.moved}"
+    if torch.allclose(out, wanted, atol=1e-5):
+        _, found["gradients off by"], _ = gaps(answer, loops, inputs)
+    return found
