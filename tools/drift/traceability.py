@@ -1,0 +1,212 @@
+"""From each promise of a chapter to where it is kept: a step, an exercise and a question.
+
+Behind each objective stands a comment that no reader sees:
+
+    <!-- step: c07-013 · exercise: 07.5 · question: 07.3 c07-029 -->
+
+A step is a cell of the chapter. A question is one of a quiz, by chapter and number, or the cell of
+a prediction or a recall. Exercises and questions may stand in a later chapter.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from drift.glossary_order import Term, pattern, plain, read
+from drift.prose import COMMENT, blank
+from drift.reading import Cell, Notebook, notebooks
+
+OBJECTIVE = re.compile(r"(?m)^- (?P<text>.+)$")
+TRACE = re.compile(
+    r"<!-- step: (?P<step>[\w -]+) · exercise: (?P<exercise>[\d. ]+)"
+    r" · question: (?P<question>[\w. -]+) -->"
+)
+QUIZ = re.compile(r"(?ms)^\*(?P<number>\d+)\. (?P<question>.+?)^<details>.*?</details>")
+RECALL = re.compile(r"(?s)<details>\s*<summary>Recall, from .*?</details>")
+NOT_A_STEP = ("card", "here", "exercises", "recap", "next")
+
+# What the walkthrough that this book grew out of introduces, and the words that ask for it.
+CONCEPTS: dict[str, tuple[str, ...]] = {
+    "guess the next token": ("next id", "next character", "next token", "guesser"),
+    "autocomplete": ("count table", "counts", "table"),
+    "bigram": ("bigram",),
+    "context": ("context", "memory", "histories", "look back"),
+    "more context is not enough": ("six words", "two words", "order 9", "window of"),
+    "Sheila and Bobby": ("Sheila", "Bobby", "name"),
+    "one mole, three meanings": ("mole", "meanings"),
+    "generation by feeding back": ("writes", "write n ids", "draw", "sample", "continued"),
+    "probability distribution": ("bets", "chances", "probability", "probabilities"),
+    "token": ("token", "tokens"),
+    "vocabulary": ("vocabulary", "characters are left"),
+    "embedding matrix": ("lookup", "embedding", "nn.Embedding", "table"),
+    "byte-pair encoding": ("merge", "merges", "BPE"),
+    "neural network": ("network", "net", "neuron"),
+    "backpropagation": ("backward", "blame"),
+    "optimizer": ("optimizer", "AdamW", "SGD"),
+    "self-attention": ("attention", "head", "heads"),
+    "cross-attention": ("cross-attention", "another text", "context instead"),
+    "flash attention": ("flash attention", "flash_reference", "online softmax", "running"),
+    "transformer": ("block", "blocks", "transformer"),
+    "GPT": ("GPT", "GPT-2"),
+    "pre-training": ("weights", "loaded", "trained"),
+    "distributed data parallel": ("DDP", "rank", "ranks"),
+    "reduced cost: what a run costs": ("cost", "dollars", "FLOPs"),
+}
+# Other words by which an exercise or a question asks for a term of the glossary.
+ASKED_AS: dict[str, tuple[str, ...]] = {
+    "Adam": ("AdamW",),
+    "attention head": ("head", "heads"),
+    "attention weight": ("weights of the row", "grid", "row sums of the weights"),
+    "backpropagation": ("backward", "blame"),
+    "bigram model": ("bigram",),
+    "broadcasting": ("keepdim",),
+    "byte-pair encoding": ("merge", "merges"),
+    "central difference": ("nudging", "nudge"),
+    "computation graph": ("graph", "graphs"),
+    "contamination": ("read the exam", "exam made of its own training text"),
+    "distributed data parallel": ("wrap", "DistributedDataParallel"),
+    "early stopping": ("patience",),
+    "gradient accumulation": ("pieces", "halves"),
+    "gradient clipping": ("clipping", "clipped"),
+    "greedy": ("temperature 0",),
+    "hidden layer": ("self.hidden",),
+    "initialisation": ("fresh", "first loss", "first weights"),
+    "key vector": ("keys",),
+    "KV cache": ("cache",),
+    "linear layer": ("nn.Linear",),
+    "loss scaling": ("scaler", "scale of the loss"),
+    "micro-batch": ("micro_batch",),
+    "momentum": ("velocity",),
+    "multi-head attention": ("many heads", "four heads", "heads"),
+    "multilayer perceptron": ("network", "MLPs"),
+    "n-gram": ("table of order", "table that remembers", "count table", "table for each"),
+    "one-hot": ("one_hot",),
+    "online softmax": ("sum of weights", "new sum", "old sum"),
+    "output projection": ("c_proj",),
+    "parameter group": ("decays", "no_decay"),
+    "position embedding": ("places", "without places"),
+    "pre-tokenization": ("cut_up", "pieces("),
+    "preset": ("PRESETS", "ci"),
+    "rank of a process": ("rank", "ranks"),
+    "regular expression": ("pattern",),
+    "replacement character": ("�",),
+    "residual stream": ("stream", "road"),
+    "sampling": ("draw", "drawn", "writes a text", "multinomial"),
+    "scaled dot-product attention": ("causal_attention", "attention"),
+    "self-attention": ("attention function", "one head of", "causal_attention"),
+    "skip connection": ("skip", "skips", "ramp", "ramps"),
+    "smoothing": ("Kneser–Ney", "smoothed"),
+    "special token": ("end behind each", "endoftext", "token `end`"),
+    "standard error": ("± 0.02",),
+    "stride": ("view", ".view"),
+    "tokenizer": ("vocabulary",),
+    "training data": ("training text", "training loss", "learned from"),
+    "underflow": ("rounded to 0", "slopes vanish"),
+    "UTF-8": ("bytes", "byte"),
+    "validation data": ("validation text", "held back", "held-back", "kept-back"),
+    "value vector": ("values",),
+    "variance": ("spread", "spreads"),
+    "warm-up": ("warmup_steps",),
+    "weight decay": ("decay", "decays"),
+    "weight tying": ("tied", "tie", "ties"),
+    "world size": ("world_size",),
+}
+# term: why it need not be asked in two chapters
+NOT_ASKED: dict[str, str] = {}
+
+
+# --- objectives
+
+
+def traced(notebook: Notebook) -> Iterator[tuple[Cell, str]]:
+    """Each objective of a chapter, with the cell that it stands in."""
+    for part, cell in notebook.sections():
+        if part == "here" and cell.kind == "markdown":
+            yield from ((cell, match["text"]) for match in OBJECTIVE.finditer(cell.source))
+
+
+def questions(notebook: Notebook) -> Iterator[tuple[str, str]]:
+    """What a chapter asks beside its exercises: (the number or the cell, the text)."""
+    for part, cell in notebook.sections():
+        if cell.kind != "markdown":
+            continue
+        if part == "recap":
+            for match in QUIZ.finditer(cell.source):
+                yield f"{notebook.chapter}.{match['number']}", match[0]
+        if cell.tagged("section:") == "predict":
+            yield cell.id, cell.source
+        for match in RECALL.finditer(cell.source):
+            yield cell.id, match[0]
+
+
+def missing(text: str, known: dict[str, set[str]]) -> list[str]:
+    """What an objective lacks, as the ends of sentences."""
+    if not (trace := TRACE.search(text)):
+        return ["has no `<!-- step: … · exercise: … · question: … -->` behind it: write one"]
+    return [
+        f"leads to {kind} {name}, which does not exist: name one"
+        for kind, names in known.items()
+        for name in trace[kind].split()
+        if name not in names
+    ]
+
+
+def objectives(root: Path) -> list[str]:
+    """Every objective of every chapter has a step, an exercise and a question."""
+    books, complaints = notebooks(root), []
+    exercises = {cell.tagged("exercise:") for book in books for cell in book.cells} - {None}
+    asked = {name for book in books for name, _ in questions(book)}
+    for book in books:
+        found = list(traced(book))
+        if not found:
+            complaints.append(f"{book.file}: no objective stands in “You are here”: write some.")
+        steps = {cell.id for part, cell in book.sections() if part not in NOT_A_STEP}
+        known = {"step": steps, "exercise": exercises, "question": asked}
+        for cell, text in found:
+            words = " ".join(blank(COMMENT, text).split())
+            complaints += [f"{cell.where}: {words!r} {what}." for what in missing(text, known)]
+    return complaints
+
+
+# --- concepts and terms
+
+
+def asking(notebook: Notebook) -> str:
+    """All that a chapter asks: questions, and the tasks of its exercises with their stubs."""
+    texts = [text for _, text in questions(notebook)]
+    for place, cell in enumerate(notebook.cells):
+        if cell.tagged("exercise:"):
+            texts += [notebook.cells[place - 1].source, cell.source]
+    return blank(COMMENT, "\n\n".join(texts))
+
+
+def chapters_asking(root: Path, terms: list[Term]) -> dict[str, set[str]]:
+    """For each term the chapters that ask for it."""
+    found = defaultdict(set)
+    one_by_one = {term.name: pattern([term]) for term in terms}  # a form may belong to two
+    for notebook in notebooks(root):
+        text = asking(notebook)
+        for name, finder in one_by_one.items():
+            if finder.search(text):
+                found[name].add(notebook.chapter)
+    return found
+
+
+def asked_for(root: Path) -> list[Term]:
+    """The concepts, and the terms of the glossary with all the words that ask for them."""
+    terms, _ = read(root)
+    named = [Term(term.name, term.chapter, term.forms + ASKED_AS.get(term.name, ())) for term in terms]
+    return [Term(name, "", words) for name, words in CONCEPTS.items()] + named
+
+
+def asked_twice(root: Path) -> list[str]:
+    """Every concept and every word of the glossary is asked in two chapters or has a reason."""
+    terms = asked_for(root)
+    found, complaints = chapters_asking(root, terms), []
+    for term in terms:
+        chapters = sorted(found[term.name])
+        if len(chapters) < 2 and term.name not in NOT_ASKED:
+            where = f"in chapter {chapters[0]} alone" if chapters else "nowhere"
+            complaints.append(f"book/glossary.md: {term.name!r} is asked {where}: ask it again.")
+    return complaints
