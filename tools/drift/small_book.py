@@ -94,6 +94,26 @@ ALT = {
     "01": "Number grid of a table: each row is a letter, and the darkest square holds 51 % of "
     "everything that was ever counted in its row.",
 }
+OBJECTIVE = "- double. <!-- step: c{0}-009 · exercise: {0}.1 · question: {0}.1 c{0}-007 -->"
+WORDS = "**In your own words:** loss."
+QUIZ = """*1. What is twice 2?*
+
+a) 4 · b) 2
+
+<details><summary>Answers to 1</summary>
+
+- **a) Right.**
+
+</details>"""
+CONCEPTS = {"doubling": ("double",)}
+NOT_ASKED = {"count table": "comes in the last chapter"}
+BUGS = """# Bugs
+
+| what you see | what it was | what must hold | here |
+|---|---|---|---|
+| a loss that grows ([a](https://github.com/a/b/issues/1)) | - | - | - |
+| too much | doubled twice ([a](https://github.com/a/b/issues/1)) | twice 2 is 4 | Exercise 1.1 |
+"""
 CAPTIONS = {
     "00": "One letter follows far more often than all others.",
     "01": "A table of pairs says 51 %<!-- m:01.share --> of what it knows in one cell.",
@@ -146,7 +166,7 @@ def cells(chapter: str) -> list[dict]:
         markdown("card", f"# {slug}\n\n{links}"),
         code("import importlib.util", "setup"),
         markdown("problem", f"## The problem\n\n{PROSE[chapter]}"),
-        markdown("here", "The map."),
+        markdown("here", f"The map.\n\n{OBJECTIVE.format(chapter)}"),
         markdown("by-hand", "## By hand"),
         markdown("build", "## Build"),
         markdown("predict", "What do you expect?"),
@@ -157,7 +177,7 @@ def cells(chapter: str) -> list[dict]:
         markdown("measure", "## Measure"),
         figure,
         *task_cells(chapter),
-        markdown("recap", "## Recap"),
+        markdown("recap", f"## Recap\n\n{WORDS}\n\n{QUIZ}"),
         markdown("next", "## Next"),
     ]
 

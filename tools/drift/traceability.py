@@ -9,11 +9,10 @@ a prediction or a recall. Exercises and questions may stand in a later chapter.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from drift.glossary_order import Term, pattern, plain, read
+from drift.glossary_order import Term, pattern, read
 from drift.prose import COMMENT, blank
 from drift.reading import Cell, Notebook, notebooks
 
@@ -23,35 +22,34 @@ TRACE = re.compile(
     r" · question: (?P<question>[\w. -]+) -->"
 )
 QUIZ = re.compile(r"(?ms)^\*(?P<number>\d+)\. (?P<question>.+?)^<details>.*?</details>")
+WORDS = re.compile(r"(?m)^\*\*In your own words:\*\*.*$")
 RECALL = re.compile(r"(?s)<details>\s*<summary>Recall, from .*?</details>")
 NOT_A_STEP = ("card", "here", "exercises", "recap", "next")
 
 # What the walkthrough that this book grew out of introduces, and the words that ask for it.
 CONCEPTS: dict[str, tuple[str, ...]] = {
     "guess the next token": ("next id", "next character", "next token", "guesser"),
-    "autocomplete": ("count table", "counts", "table"),
+    "probability distribution": ("bets", "chances", "probabilities"),
+    "generation by feeding back": ("writes", "write n ids", "continued", "generating"),
+    "autocomplete by counting": ("count table", "counts", "bigram table"),
     "bigram": ("bigram",),
-    "context": ("context", "memory", "histories", "look back"),
-    "more context is not enough": ("six words", "two words", "order 9", "window of"),
-    "Sheila and Bobby": ("Sheila", "Bobby", "name"),
-    "one mole, three meanings": ("mole", "meanings"),
-    "generation by feeding back": ("writes", "write n ids", "draw", "sample", "continued"),
-    "probability distribution": ("bets", "chances", "probability", "probabilities"),
-    "token": ("token", "tokens"),
-    "vocabulary": ("vocabulary", "characters are left"),
-    "embedding matrix": ("lookup", "embedding", "nn.Embedding", "table"),
-    "byte-pair encoding": ("merge", "merges", "BPE"),
-    "neural network": ("network", "net", "neuron"),
+    "context": ("context", "memory", "histories", "looks back"),
+    "one mole, three meanings": ("mole",),
+    "Sheila and Bobby": ("Sheila", "Bobby"),
+    "more words are not enough": ("six words", "order 9", "what came before"),
+    "token": ("token",),
+    "embedding matrix": ("embedding", "lookup", "rows of the table", "wte", "entrance"),
+    "tokenization by BPE": ("merge", "merges", "BPE", "special token"),
+    "neural network": ("network", "neuron"),
     "backpropagation": ("backward", "blame"),
     "optimizer": ("optimizer", "AdamW", "SGD"),
-    "self-attention": ("attention", "head", "heads"),
-    "cross-attention": ("cross-attention", "another text", "context instead"),
-    "flash attention": ("flash attention", "flash_reference", "online softmax", "running"),
-    "transformer": ("block", "blocks", "transformer"),
+    "attention": ("attention",),
+    "cross-attention": ("cross-attention",),
+    "flash attention": ("flash attention", "flash_reference"),
+    "transformer": ("block", "transformer"),
     "GPT": ("GPT", "GPT-2"),
-    "pre-training": ("weights", "loaded", "trained"),
-    "distributed data parallel": ("DDP", "rank", "ranks"),
-    "reduced cost: what a run costs": ("cost", "dollars", "FLOPs"),
+    "pre-trained weights": ("load", "loaded", "pre-trained", "OpenAI's weights"),
+    "data parallel training": ("DDP", "rank"),
 }
 # Other words by which an exercise or a question asks for a term of the glossary.
 ASKED_AS: dict[str, tuple[str, ...]] = {
@@ -96,7 +94,7 @@ ASKED_AS: dict[str, tuple[str, ...]] = {
     "scaled dot-product attention": ("causal_attention", "attention"),
     "self-attention": ("attention function", "one head of", "causal_attention"),
     "skip connection": ("skip", "skips", "ramp", "ramps"),
-    "smoothing": ("Kneser–Ney", "smoothed"),
+    "smoothing": ("smoothed",),
     "special token": ("end behind each", "endoftext", "token `end`"),
     "standard error": ("± 0.02",),
     "stride": ("view", ".view"),
@@ -113,7 +111,13 @@ ASKED_AS: dict[str, tuple[str, ...]] = {
     "world size": ("world_size",),
 }
 # term: why it need not be asked in two chapters
-NOT_ASKED: dict[str, str] = {}
+NOT_ASKED: dict[str, str] = {
+    "back end": "a word of PyTorch's manual: nothing in the book depends on it",
+    "induction head": "stands in a part of chapter 13 that is optional",
+    "Kneser–Ney": "stands in a part of chapter 01 that is optional",
+    "logit lens": "stands in a part of chapter 13 that is optional",
+    "rendezvous": "comes in the last chapter, for runs on several machines",
+}
 
 
 # --- objectives
@@ -138,6 +142,12 @@ def questions(notebook: Notebook) -> Iterator[tuple[str, str]]:
             yield cell.id, cell.source
         for match in RECALL.finditer(cell.source):
             yield cell.id, match[0]
+
+
+def words_asked(notebook: Notebook) -> list[str]:
+    """The lines of the recap that ask for words, those of the chapter and earlier ones."""
+    recaps = [cell.source for part, cell in notebook.sections() if part == "recap"]
+    return [line for recap in recaps for line in WORDS.findall(recap)]
 
 
 def missing(text: str, known: dict[str, set[str]]) -> list[str]:
@@ -173,40 +183,45 @@ def objectives(root: Path) -> list[str]:
 
 
 def asking(notebook: Notebook) -> str:
-    """All that a chapter asks: questions, and the tasks of its exercises with their stubs."""
-    texts = [text for _, text in questions(notebook)]
+    """All that a chapter asks: questions, words, tasks of exercises and their stubs."""
+    texts = [text for _, text in questions(notebook)] + words_asked(notebook)
     for place, cell in enumerate(notebook.cells):
         if cell.tagged("exercise:"):
             texts += [notebook.cells[place - 1].source, cell.source]
     return blank(COMMENT, "\n\n".join(texts))
 
 
-def chapters_asking(root: Path, terms: list[Term]) -> dict[str, set[str]]:
+def chapters_asking(root: Path, terms: list[Term]) -> dict[Term, list[str]]:
     """For each term the chapters that ask for it."""
-    found = defaultdict(set)
-    one_by_one = {term.name: pattern([term]) for term in terms}  # a form may belong to two
-    for notebook in notebooks(root):
-        text = asking(notebook)
-        for name, finder in one_by_one.items():
-            if finder.search(text):
-                found[name].add(notebook.chapter)
-    return found
+    texts = {notebook.chapter: asking(notebook) for notebook in notebooks(root)}
+    finders = {term: pattern([term]) for term in terms}  # a word may ask for two terms
+    return {
+        term: [chapter for chapter, text in texts.items() if finder.search(text)]
+        for term, finder in finders.items()
+    }
 
 
 def asked_for(root: Path) -> list[Term]:
     """The concepts, and the terms of the glossary with all the words that ask for them."""
     terms, _ = read(root)
-    named = [Term(term.name, term.chapter, term.forms + ASKED_AS.get(term.name, ())) for term in terms]
-    return [Term(name, "", words) for name, words in CONCEPTS.items()] + named
+    concepts = [Term(name, "", words) for name, words in CONCEPTS.items()]
+    return concepts + [
+        Term(term.name, term.chapter, term.forms + ASKED_AS.get(term.name, ())) for term in terms
+    ]
 
 
 def asked_twice(root: Path) -> list[str]:
     """Every concept and every word of the glossary is asked in two chapters or has a reason."""
-    terms = asked_for(root)
-    found, complaints = chapters_asking(root, terms), []
-    for term in terms:
-        chapters = sorted(found[term.name])
+    complaints = []
+    for term, chapters in chapters_asking(root, asked_for(root)).items():
+        kind = "book/glossary.md" if term.chapter else "traceability.CONCEPTS"
         if len(chapters) < 2 and term.name not in NOT_ASKED:
             where = f"in chapter {chapters[0]} alone" if chapters else "nowhere"
-            complaints.append(f"book/glossary.md: {term.name!r} is asked {where}: ask it again.")
+            complaints.append(f"{kind}: {term.name!r} is asked {where}: ask it once more.")
+        elif len(chapters) >= 2 and term.name in NOT_ASKED:
+            complaints.append(f"traceability.NOT_ASKED: {term.name!r} is asked: take it out.")
+    names = {term.name for term in asked_for(root)}
+    for table, listed in (("NOT_ASKED", NOT_ASKED), ("ASKED_AS", ASKED_AS)):
+        unknown = listed.keys() - names
+        complaints += [f"traceability.{table}: no term is {name!r}." for name in sorted(unknown)]
     return complaints
