@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drift import every, exercises, not_shown, plan, small_book
+from drift import every, exercises, not_shown, plan, small_book, traceability
 from drift.arithmetic import evaluate
 from drift.faults import FAULTS, Fault
 from drift.fresh import fresh_numbers
@@ -32,6 +32,8 @@ def small(tmp_path, monkeypatch) -> Path:
         monkeypatch.setattr(plan, exceptions, {})
     monkeypatch.setattr(not_shown, "NOT_SHOWN", small_book.NOT_SHOWN)
     monkeypatch.setattr(plan, "BACK_ROOMS", small_book.BACK_ROOMS)
+    for table in ("CONCEPTS", "NOT_ASKED", "ASKED_AS", "NO_EXERCISE"):
+        monkeypatch.setattr(traceability, table, getattr(small_book, table))
     monkeypatch.setattr(exercises, "known_exercises", lambda: small_book.EXERCISES)
     return small_book.build(tmp_path)
 

@@ -94,7 +94,7 @@ ALT = {
     "01": "Number grid of a table: each row is a letter, and the darkest square holds 51 % of "
     "everything that was ever counted in its row.",
 }
-OBJECTIVE = "- double. <!-- step: c{0}-009 · exercise: {0}.1 · question: {0}.1 c{0}-007 -->"
+OBJECTIVE = "- double. <!-- step: c{0}-009 · exercise: {0}.1 · question: {0}.1 c{0}-006 -->"
 WORDS = "**In your own words:** loss."
 QUIZ = """*1. What is twice 2?*
 
@@ -106,13 +106,14 @@ a) 4 · b) 2
 
 </details>"""
 CONCEPTS = {"doubling": ("double",)}
+ASKED_AS = {"loss": ("price",)}
+NO_EXERCISE: dict[str, str] = {}
 NOT_ASKED = {"count table": "comes in the last chapter"}
 BUGS = """# Bugs
 
 | what you see | what it was | what must hold | here |
 |---|---|---|---|
-| a loss that grows ([a](https://github.com/a/b/issues/1)) | - | - | - |
-| too much | doubled twice ([a](https://github.com/a/b/issues/1)) | twice 2 is 4 | Exercise 1.1 |
+| 4, not 2 | twice ([a](https://github.com/a/b/issues/1)) | twice 1 is 2 | Exercise 1.1 |
 """
 CAPTIONS = {
     "00": "One letter follows far more often than all others.",
@@ -197,6 +198,7 @@ def files() -> dict[str, str]:
     made = {
         "README.md": "# Small\n\nThe loss is 3.4<!-- m:00.val -->.\n",
         "book/index.md": "# Index\n\n:::{note}\nHalf is 50 %<!-- =:100/2 -->.\n:::\n",
+        "book/bugs.md": BUGS,
         "book/glossary.md": GLOSSARY,
         "book/references.bib": "@article{me,\n  title = {Mine}\n}\n",
         "src/gpt2_tutorial/__init__.py": "",

@@ -24,6 +24,8 @@ TRACE = re.compile(
 QUIZ = re.compile(r"(?ms)^\*(?P<number>\d+)\. (?P<question>.+?)^<details>.*?</details>")
 WORDS = re.compile(r"(?m)^\*\*In your own words:\*\*.*$")
 RECALL = re.compile(r"(?s)<details>\s*<summary>Recall, from .*?</details>")
+THREAD = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+/(?:issues|pull)/\d+")
+SYMPTOM = re.compile(r"\d|\b(?:no|an) error\b")
 NOT_A_STEP = ("card", "here", "exercises", "recap", "next")
 
 # What the walkthrough that this book grew out of introduces, and the words that ask for it.
@@ -117,6 +119,10 @@ NOT_ASKED: dict[str, str] = {
     "Kneser–Ney": "stands in a part of chapter 01 that is optional",
     "logit lens": "stands in a part of chapter 13 that is optional",
     "rendezvous": "comes in the last chapter, for runs on several machines",
+}
+# beginning of a symptom: why no exercise and no question asks for this bug
+NO_EXERCISE: dict[str, str] = {
+    "no error; long texts count less": "chapter 14 takes pieces of one size, and says why",
 }
 
 
@@ -224,4 +230,47 @@ def asked_twice(root: Path) -> list[str]:
     for table, listed in (("NOT_ASKED", NOT_ASKED), ("ASKED_AS", ASKED_AS)):
         unknown = listed.keys() - names
         complaints += [f"traceability.{table}: no term is {name!r}." for name in sorted(unknown)]
+    return complaints
+
+
+# --- bugs that people really made
+
+
+def bug_rows(root: Path) -> Iterator[list[str]]:
+    """The rows of the tables in book/bugs.md: symptom, cause, invariant, place."""
+    path = root / "book" / "bugs.md"
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        if line.startswith("| ") and not line.startswith("| what you see"):
+            yield [cell.strip() for cell in line.strip("| ").split(" | ")]
+
+
+def bug_complaints(row: list[str], asked: set[str]) -> Iterator[str]:
+    """What an entry lacks, as the ends of sentences."""
+    if len(row) != 4 or not all(row):
+        yield "has not four cells that say something: symptom, cause, invariant, place"
+        return
+    symptom, cause, _, place = row
+    if not SYMPTOM.search(symptom):
+        yield "gives no measured symptom: a number, “an error” or “no error”"
+    if not THREAD.search(cause):
+        yield "links to no thread on GitHub"
+    found = re.findall(r"(?:Exercise (\d+)\.|chapter (\d+), question )(\d+)", place)
+    named = [f"{(task or quiz).zfill(2)}.{number}" for task, quiz, number in found]
+    if not named and not any(symptom.startswith(start) for start in NO_EXERCISE):
+        yield "names no exercise and no question that asks for it"
+    yield from (f"names {name}, which nobody asks" for name in named if name not in asked)
+
+
+def bugs_are_whole(root: Path) -> list[str]:
+    """Every entry of book/bugs.md has a measured symptom, a thread, an invariant, an exercise."""
+    books = notebooks(root)
+    asked = {cell.tagged("exercise:") for book in books for cell in book.cells} - {None}
+    asked |= {name for book in books for name, _ in questions(book)}
+    rows = list(bug_rows(root))
+    complaints = [
+        f"book/bugs.md: {row[0]!r} {what}." for row in rows for what in bug_complaints(row, asked)
+    ]
+    for start in NO_EXERCISE:
+        if not any(row[0].startswith(start) for row in rows):
+            complaints.append(f"traceability.NO_EXERCISE: no bug begins {start!r}: take it out.")
     return complaints
