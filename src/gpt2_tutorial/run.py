@@ -142,7 +142,7 @@ class Run:
         return chunked_loss(self.model, x, y)
 
     def max_rank_divergence(self) -> float:
-        """How far the processes' weights are from each other."""
+        """How far the sums of the processes' weights are from each other."""
         return max_rank_divergence(self.model)
 
     def state_dict(self) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class Run:
 
 
 def max_rank_divergence(model: nn.Module) -> float:
-    """How far the processes' weights differ: 0.0, or they are not one model.
+    """How far the sums of their weights differ: above 0.0 they are not one model.
 
     >>> max_rank_divergence(nn.Linear(3, 2))  # alone
     0.0

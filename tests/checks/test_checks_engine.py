@@ -4,12 +4,13 @@ import inspect
 import random
 from dataclasses import replace
 
+import audit
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from gpt2_tutorial.checks import audit, check, engine, registry
+from gpt2_tutorial.checks import check, engine, registry
 from gpt2_tutorial.checks.calls import call, copied
 from gpt2_tutorial.checks.compare import difference, same
 from gpt2_tutorial.checks.engine import EXERCISES, Exercise, Mutant, examine, run

@@ -1,8 +1,9 @@
 """Every registered exercise: its stub, its solution, its mutants and its spec."""
 
+import audit
 import pytest
 
-from gpt2_tutorial.checks import audit, load_all
+from gpt2_tutorial.checks import load_all
 
 
 @pytest.mark.parametrize("exercise", load_all(), ids=lambda exercise: exercise.id)

@@ -1,8 +1,9 @@
 """Wrong answers that readers of chapters 11 to 16 tried: each gets its own sentence."""
 
+import audit
 import pytest
 
-from gpt2_tutorial.checks import audit, run
+from gpt2_tutorial.checks import run
 from gpt2_tutorial.checks.engine import EXERCISES, load
 
 MADE = """\

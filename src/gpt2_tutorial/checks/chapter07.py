@@ -46,9 +46,9 @@ def attention_by_loops(q, k, v):
     rows = []
     for b in range(len(q)):
         for i in range(q.size(1)):
-            past = [(q[b, i] * k[b, j]).sum() for j in range(i + 1)]
+            past = [q[b, i] @ k[b, j] for j in range(i + 1)]
             weights = (torch.stack(past) / q.size(2) ** 0.5).softmax(0)
-            rows.append(sum(weights[j] * v[b, j] for j in range(i + 1)))
+            rows.append(weights @ v[b, : i + 1])
     return torch.stack(rows).view(v.shape)
 
 

@@ -20,9 +20,9 @@ def multi_head_by_loops(x, n_head, w_q, w_k, w_v, w_o):
             found = []
             for h in range(n_head):
                 own = slice(h * D, (h + 1) * D)
-                past = [(q[b, i, own] * k[b, j, own]).sum() for j in range(i + 1)]
+                past = [q[b, i, own] @ k[b, j, own] for j in range(i + 1)]
                 weights = (torch.stack(past) / D**0.5).softmax(0)
-                found.append(sum(weights[j] * v[b, j, own] for j in range(i + 1)))
+                found.append(weights @ v[b, : i + 1, own])
             rows.append(torch.cat(found) @ w_o)
     return torch.stack(rows).view(x.shape)
 

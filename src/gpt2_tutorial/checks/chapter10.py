@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +75,12 @@ def on_ladder_and_probe(block, x, *parts):
     return judged(answer, lambda x: block_by_loops(x, *parts), (x,), answer, x)
 
 
+@lru_cache(maxsize=256)  # a part is asked for every token, by every wrong answer
+def drawn(seed: int, *shape: int) -> torch.Tensor:
+    """Random numbers that are the same for the same seed."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 @dataclass(frozen=True)
 class Part:
     """A small stand-in for a part of a block; the five kinds can be told apart."""
@@ -82,16 +89,15 @@ class Part:
     seed: int
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        C, dice = x.shape[-1], torch.Generator().manual_seed(self.seed)
+        C = x.shape[-1]
         if self.kind.startswith("ln"):
-            gain, shift = 1 + torch.rand(2, C, generator=dice).to(x)
-            return F.layer_norm(x, (C,)) * gain + shift
+            gain, shift = drawn(self.seed, 2, C)
+            return F.layer_norm(x, (C,)) * (1 + gain.abs()) + shift
         if self.kind == "attn":
             past = x.cumsum(1) / torch.arange(1, x.shape[1] + 1)[:, None]
-            return past @ torch.randn(C, C, generator=dice).to(x)
-        wide = 4 * C if self.kind == "c_fc" else C // 4
-        weight, bias = torch.randn(C + 1, wide, generator=dice).to(x).split([C, 1])
-        return x @ weight / 2 + bias[0]
+            return past @ drawn(self.seed, C, C)
+        weight = drawn(self.seed, C + 1, 4 * C if self.kind == "c_fc" else C // 4)
+        return x @ weight[1:] / 2 + weight[0]
 
     def __repr__(self) -> str:
         return self.kind
