@@ -394,13 +394,22 @@ EXERCISES = {
         ),
     ]
 }
+
+
+def never_used(root: Path) -> None:
+    """A new term that two chapters ask for, where it is no use: in their outlook."""
+    change_file(GLOSSARY_MD, TOP, f"{TOP}\n\n**zebra** (chapter 00): x")(root)
+    for number in (0, 1):
+        in_cell(add("**In your own words:** zebra."), number, tag="section:next")(root)
+
+
 GLOSSARY = {
     "in_order": [
         Fault("early", early_term, "a word of chapter 01: say it in other words"),
         Fault("plain", in_notebook(no_bold), "in its chapter: set it in bold"),
         Fault(
             "never used",
-            change_file(GLOSSARY_MD, TOP, f"{TOP}\n\n**zebra** (chapter 00): x"),
+            never_used,
             "never uses 'zebra'",
         ),
         Fault(
@@ -419,6 +428,12 @@ GLOSSARY = {
         Fault("many", change_file(GLOSSARY_MD, TOP, MANY_TERMS), "new terms, more than 14")
     ],
 }
+
+
+def never_asked(root: Path) -> None:
+    change_file(GLOSSARY_MD, TOP, f"{TOP}\n\n**zebra** (chapter 00): x")(root)
+    in_cell(add("A **zebra** is here."), **PROBLEM)(root)
+
 
 BUGS_MD, BUG = "book/bugs.md", "| 1 | 2 ([a](https://github.com/a/b/issues/1)) | 3 | Exercise 1.1 |"
 ROW = "|---|---|---|---|\n"
@@ -463,7 +478,7 @@ TRACEABILITY = {
         ),
         Fault(
             "a new term",
-            change_file(GLOSSARY_MD, TOP, f"{TOP}\n\n**zebra** (chapter 99): x"),
+            never_asked,
             "'zebra' is asked nowhere",
         ),
     ],

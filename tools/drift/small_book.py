@@ -95,7 +95,7 @@ ALT = {
     "everything that was ever counted in its row.",
 }
 OBJECTIVE = "- double. <!-- step: c{0}-009 · exercise: {0}.1 · question: {0}.1 c{0}-006 -->"
-WORDS = "**In your own words:** loss."
+WORDS = "**In your own words:** loss, twice."
 QUIZ = """*1. What is twice 2?*
 
 a) 4 · b) 2
@@ -105,7 +105,7 @@ a) 4 · b) 2
 - **a) Right.**
 
 </details>"""
-CONCEPTS = {"doubling": ("double",)}
+CONCEPTS = {"doubling": ("twice",)}
 ASKED_AS = {"loss": ("price",)}
 NO_EXERCISE: dict[str, str] = {}
 NOT_ASKED = {"count table": "comes in the last chapter"}

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from drift import exercises
 from drift.glossary_order import Term, pattern, read
 from drift.prose import COMMENT, blank
 from drift.reading import Cell, Notebook, notebooks
@@ -22,7 +23,7 @@ TRACE = re.compile(
     r" · question: (?P<question>[\w. -]+) -->"
 )
 QUIZ = re.compile(r"(?ms)^\*(?P<number>\d+)\. (?P<question>.+?)^<details>.*?</details>")
-WORDS = re.compile(r"(?m)^\*\*In your own words:\*\*.*$")
+WORDS = re.compile(r"(?m)^\**In your own words:.*$")
 RECALL = re.compile(r"(?s)<details>\s*<summary>Recall, from .*?</details>")
 THREAD = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+/(?:issues|pull)/\d+")
 SYMPTOM = re.compile(r"\d|\b(?:no|an) error\b")
@@ -138,12 +139,11 @@ def traced(notebook: Notebook) -> Iterator[tuple[Cell, str]]:
 
 def questions(notebook: Notebook) -> Iterator[tuple[str, str]]:
     """What a chapter asks beside its exercises: (the number or the cell, the text)."""
-    for part, cell in notebook.sections():
+    for cell in notebook.cells:
         if cell.kind != "markdown":
             continue
-        if part == "recap":
-            for match in QUIZ.finditer(cell.source):
-                yield f"{notebook.chapter}.{match['number']}", match[0]
+        for match in QUIZ.finditer(cell.source):
+            yield f"{notebook.chapter}.{match['number']}", match[0]
         if cell.tagged("section:") == "predict":
             yield cell.id, cell.source
         for match in RECALL.finditer(cell.source):
@@ -151,9 +151,8 @@ def questions(notebook: Notebook) -> Iterator[tuple[str, str]]:
 
 
 def words_asked(notebook: Notebook) -> list[str]:
-    """The lines of the recap that ask for words, those of the chapter and earlier ones."""
-    recaps = [cell.source for part, cell in notebook.sections() if part == "recap"]
-    return [line for recap in recaps for line in WORDS.findall(recap)]
+    """The lines that ask for words, those of the chapter and earlier ones."""
+    return [line for cell in notebook.cells for line in WORDS.findall(cell.source)]
 
 
 def missing(text: str, known: dict[str, set[str]]) -> list[str]:
@@ -170,15 +169,14 @@ def missing(text: str, known: dict[str, set[str]]) -> list[str]:
 
 def objectives(root: Path) -> list[str]:
     """Every objective of every chapter has a step, an exercise and a question."""
-    books, complaints = notebooks(root), []
-    exercises = {cell.tagged("exercise:") for book in books for cell in book.cells} - {None}
+    books, complaints, known_exercises = notebooks(root), [], set(exercises.known_exercises())
     asked = {name for book in books for name, _ in questions(book)}
     for book in books:
         found = list(traced(book))
         if not found:
             complaints.append(f"{book.file}: no objective stands in “You are here”: write some.")
         steps = {cell.id for part, cell in book.sections() if part not in NOT_A_STEP}
-        known = {"step": steps, "exercise": exercises, "question": asked}
+        known = {"step": steps, "exercise": known_exercises, "question": asked}
         for cell, text in found:
             words = " ".join(blank(COMMENT, text).split())
             complaints += [f"{cell.where}: {words!r} {what}." for what in missing(text, known)]
@@ -209,7 +207,8 @@ def chapters_asking(root: Path, terms: list[Term]) -> dict[Term, list[str]]:
 
 def asked_for(root: Path) -> list[Term]:
     """The concepts, and the terms of the glossary with all the words that ask for them."""
-    terms, _ = read(root)
+    chapters = {notebook.chapter for notebook in notebooks(root)}
+    terms = [term for term in read(root)[0] if term.chapter in chapters]
     concepts = [Term(name, "", words) for name, words in CONCEPTS.items()]
     return concepts + [
         Term(term.name, term.chapter, term.forms + ASKED_AS.get(term.name, ())) for term in terms
@@ -264,8 +263,7 @@ def bug_complaints(row: list[str], asked: set[str]) -> Iterator[str]:
 def bugs_are_whole(root: Path) -> list[str]:
     """Every entry of book/bugs.md has a measured symptom, a thread, an invariant, an exercise."""
     books = notebooks(root)
-    asked = {cell.tagged("exercise:") for book in books for cell in book.cells} - {None}
-    asked |= {name for book in books for name, _ in questions(book)}
+    asked = {name for book in books for name, _ in questions(book)} | {*exercises.known_exercises()}
     rows = list(bug_rows(root))
     complaints = [
         f"book/bugs.md: {row[0]!r} {what}." for row in rows for what in bug_complaints(row, asked)
