@@ -99,6 +99,21 @@ def test_an_exception_without_need_is_a_complaint(small, monkeypatch, table, key
     assert words in complaint
 
 
+@pytest.mark.parametrize(
+    ("table", "entry", "check", "words"),
+    [
+        ("NOT_ASKED", {"loss": "a reason"}, "asked_twice", "'loss' is asked: take it out"),
+        ("NOT_ASKED", {"zebra": "a reason"}, "asked_twice", "no term is 'zebra'"),
+        ("ASKED_AS", {"zebra": ("stripes",)}, "asked_twice", "no term is 'zebra'"),
+        ("NO_EXERCISE", {"much": "a reason"}, "bugs_are_whole", "no bug begins 'much'"),
+    ],
+)
+def test_a_reason_without_need_is_a_complaint(small, monkeypatch, table, entry, check, words):
+    monkeypatch.setattr(traceability, table, getattr(small_book, table) | entry)
+    (complaint,) = CHECKS[f"traceability.{check}"](small)
+    assert words in complaint
+
+
 def test_an_exception_silences_its_complaint(small, monkeypatch):
     early = next(fault for fault in FAULTS["glossary_order.in_order"] if fault.name == "early")
     early.breaks(small)
