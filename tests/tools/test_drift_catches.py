@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drift import every, exercises, not_shown, plan, small_book
+from drift import every, exercises, not_shown, plan, small_book, traceability
 from drift.arithmetic import evaluate
 from drift.faults import FAULTS, Fault
 from drift.fresh import fresh_numbers
@@ -32,6 +32,8 @@ def small(tmp_path, monkeypatch) -> Path:
         monkeypatch.setattr(plan, exceptions, {})
     monkeypatch.setattr(not_shown, "NOT_SHOWN", small_book.NOT_SHOWN)
     monkeypatch.setattr(plan, "BACK_ROOMS", small_book.BACK_ROOMS)
+    for table in ("CONCEPTS", "NOT_ASKED", "ASKED_AS", "NO_EXERCISE"):
+        monkeypatch.setattr(traceability, table, getattr(small_book, table))
     monkeypatch.setattr(exercises, "known_exercises", lambda: small_book.EXERCISES)
     return small_book.build(tmp_path)
 
@@ -94,6 +96,21 @@ def test_the_real_book_is_guarded_too(real, check: str, fault: Fault):
 def test_an_exception_without_need_is_a_complaint(small, monkeypatch, table, key, check, words):
     monkeypatch.setattr(plan, table, {key: "a reason"})
     (complaint,) = CHECKS[check](small)
+    assert words in complaint
+
+
+@pytest.mark.parametrize(
+    ("table", "entry", "check", "words"),
+    [
+        ("NOT_ASKED", {"loss": "a reason"}, "asked_twice", "'loss' is asked: take it out"),
+        ("NOT_ASKED", {"zebra": "a reason"}, "asked_twice", "no term is 'zebra'"),
+        ("ASKED_AS", {"zebra": ("stripes",)}, "asked_twice", "no term is 'zebra'"),
+        ("NO_EXERCISE", {"much": "a reason"}, "bugs_are_whole", "no bug begins 'much'"),
+    ],
+)
+def test_a_reason_without_need_is_a_complaint(small, monkeypatch, table, entry, check, words):
+    monkeypatch.setattr(traceability, table, getattr(small_book, table) | entry)
+    (complaint,) = CHECKS[f"traceability.{check}"](small)
     assert words in complaint
 
 

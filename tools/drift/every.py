@@ -13,6 +13,7 @@ from drift import (
     parts,
     reading_order,
     same_code,
+    traceability,
 )
 
 CHECKS: tuple[Callable[[Path], list[str]], ...] = (
@@ -41,6 +42,9 @@ CHECKS: tuple[Callable[[Path], list[str]], ...] = (
     exercises.agree,
     glossary_order.in_order,
     glossary_order.few_new_terms,
+    traceability.objectives,
+    traceability.asked_twice,
+    traceability.bugs_are_whole,
 )
 
 

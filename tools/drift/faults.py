@@ -394,13 +394,22 @@ EXERCISES = {
         ),
     ]
 }
+
+
+def never_used(root: Path) -> None:
+    """A new term that two chapters ask for, where it is no use: in their outlook."""
+    change_file(GLOSSARY_MD, TOP, f"{TOP}\n\n**zebra** (chapter 00): x")(root)
+    for number in (0, 1):
+        in_cell(add("**In your own words:** zebra."), number, tag="section:next")(root)
+
+
 GLOSSARY = {
     "in_order": [
         Fault("early", early_term, "a word of chapter 01: say it in other words"),
         Fault("plain", in_notebook(no_bold), "in its chapter: set it in bold"),
         Fault(
             "never used",
-            change_file(GLOSSARY_MD, TOP, f"{TOP}\n\n**zebra** (chapter 00): x"),
+            never_used,
             "never uses 'zebra'",
         ),
         Fault(
@@ -420,6 +429,68 @@ GLOSSARY = {
     ],
 }
 
+
+def never_asked(root: Path) -> None:
+    change_file(GLOSSARY_MD, TOP, f"{TOP}\n\n**zebra** (chapter 00): x")(root)
+    in_cell(add("A **zebra** is here."), **PROBLEM)(root)
+
+
+BUGS_MD, BUG = "book/bugs.md", "| 1 | 2 ([a](https://github.com/a/b/issues/1)) | 3 | Exercise 1.1 |"
+ROW = "|---|---|---|---|\n"
+
+
+def worse_bug(old: str, new: str) -> Break:
+    """One more row in the first table, with something else in it."""
+    assert old in BUG
+    return change_file(BUGS_MD, ROW, f"{ROW}{BUG.replace(old, new)}\n")
+
+
+HERE = {"text": "<!-- step: "}
+TRACEABILITY = {
+    "objectives": [
+        Fault("no comment", in_cell(substitute("<!-- step:.*?-->", ""), **HERE), "has no `<!--"),
+        Fault("no step", in_cell(substitute("step: c00", "step: c99"), **HERE), "leads to step"),
+        Fault(
+            "no exercise",
+            in_cell(substitute(r"exercise: \d\d\.\d+", "exercise: 00.99"), **HERE),
+            "leads to exercise 00.99",
+        ),
+        Fault(
+            "no question",
+            in_cell(substitute(r"question: \d\d\.\d+", "question: 00.99"), **HERE),
+            "leads to question 00.99",
+        ),
+        Fault(
+            "question gone",
+            in_cell(substitute(r"(?m)^\*1\. ", "1. "), tag="section:recap"),
+            "leads to question 00.1",
+        ),
+        Fault(
+            "none at all", in_cell(substitute(r"(?m)^- .*\n?", ""), **HERE), "no objective", False
+        ),
+    ],
+    "asked_twice": [
+        Fault(
+            "one chapter forgets",
+            in_cell(substitute("own words:.*", "own words."), 1, tag="section:recap"),
+            "'loss' is asked in chapter 00 alone",
+            in_real_book=False,
+        ),
+        Fault(
+            "a new term",
+            never_asked,
+            "'zebra' is asked nowhere",
+        ),
+    ],
+    "bugs_are_whole": [
+        Fault("no symptom", worse_bug("| 1 |", "| much |"), "no measured symptom"),
+        Fault("no thread", worse_bug("issues/1", ""), "links to no thread"),
+        Fault("no invariant", worse_bug("| 3 |", "| |"), "not four cells"),
+        Fault("no exercise", worse_bug("Exercise 1.1", "chapter 1"), "names no exercise"),
+        Fault("no such exercise", worse_bug("1.1 |", "1.99 |"), "names 01.99, which"),
+    ],
+}
+
 # by the name of the check that must see them: "form.folds" and so on
 FAULTS: dict[str, list[Fault]] = {
     f"{module}.{check}": faults
@@ -433,6 +504,7 @@ FAULTS: dict[str, list[Fault]] = {
         "captions": CAPTIONS,
         "exercises": EXERCISES,
         "glossary_order": GLOSSARY,
+        "traceability": TRACEABILITY,
     }.items()
     for check, faults in checks.items()
 }

@@ -94,6 +94,27 @@ ALT = {
     "01": "Number grid of a table: each row is a letter, and the darkest square holds 51 % of "
     "everything that was ever counted in its row.",
 }
+OBJECTIVE = "- double. <!-- step: c{0}-009 · exercise: {0}.1 · question: {0}.1 c{0}-006 -->"
+WORDS = "**In your own words:** loss, twice."
+QUIZ = """*1. What is twice 2?*
+
+a) 4 · b) 2
+
+<details><summary>Answers to 1</summary>
+
+- **a) Right.**
+
+</details>"""
+CONCEPTS = {"doubling": ("twice",)}
+ASKED_AS = {"loss": ("price",)}
+NO_EXERCISE: dict[str, str] = {}
+NOT_ASKED = {"count table": "comes in the last chapter"}
+BUGS = """# Bugs
+
+| what you see | what it was | what must hold | here |
+|---|---|---|---|
+| 4, not 2 | twice ([a](https://github.com/a/b/issues/1)) | twice 1 is 2 | Exercise 1.1 |
+"""
 CAPTIONS = {
     "00": "One letter follows far more often than all others.",
     "01": "A table of pairs says 51 %<!-- m:01.share --> of what it knows in one cell.",
@@ -146,7 +167,7 @@ def cells(chapter: str) -> list[dict]:
         markdown("card", f"# {slug}\n\n{links}"),
         code("import importlib.util", "setup"),
         markdown("problem", f"## The problem\n\n{PROSE[chapter]}"),
-        markdown("here", "The map."),
+        markdown("here", f"The map.\n\n{OBJECTIVE.format(chapter)}"),
         markdown("by-hand", "## By hand"),
         markdown("build", "## Build"),
         markdown("predict", "What do you expect?"),
@@ -157,7 +178,7 @@ def cells(chapter: str) -> list[dict]:
         markdown("measure", "## Measure"),
         figure,
         *task_cells(chapter),
-        markdown("recap", "## Recap"),
+        markdown("recap", f"## Recap\n\n{WORDS}\n\n{QUIZ}"),
         markdown("next", "## Next"),
     ]
 
@@ -177,6 +198,7 @@ def files() -> dict[str, str]:
     made = {
         "README.md": "# Small\n\nThe loss is 3.4<!-- m:00.val -->.\n",
         "book/index.md": "# Index\n\n:::{note}\nHalf is 50 %<!-- =:100/2 -->.\n:::\n",
+        "book/bugs.md": BUGS,
         "book/glossary.md": GLOSSARY,
         "book/references.bib": "@article{me,\n  title = {Mine}\n}\n",
         "src/gpt2_tutorial/__init__.py": "",
