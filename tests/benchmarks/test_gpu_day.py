@@ -140,7 +140,7 @@ def test_whatever_becomes_of_a_part_its_log_says_it_and_the_next_part_runs(tmp_p
     assert sorted(os.listdir(tmp_path / "out")) == sorted(f"{name}.json" for name in logs)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_deadline_shortens_the_last_parts(tmp_path):
     before = planted(tests=HANGS, script=QUICK, step=QUICK)
     only = ["--only", "tests", "script", "step", "--deadline", "12"]
@@ -288,7 +288,7 @@ def test_where_nothing_can_be_compiled_the_step_is_taken_without_and_says_so(
     assert log["notes"][0].endswith("RuntimeError: Failed to find C compiler")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_ladder_part_keeps_the_order_and_says_what_it_had_no_time_for(modules, tmp_path):
     ladder = modules("ladder")
     log = carried_out(modules, "ladder", tmp_path)

@@ -77,6 +77,8 @@ def gpt2(capsys):
 
 
 @pytest.mark.slow
+# A stop in run.sh is in test_faults.py, one process that goes on to the end in test_rehearse.py.
+@pytest.mark.soak
 def test_stopped_and_started_again_two_processes_finish_and_the_model_writes(tmp_path, gpt2):
     folder = tmp_path / "a run"  # run.sh must quote
     process = launched(folder, *SMALL, *LONG, NPROC=2)
