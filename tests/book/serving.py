@@ -85,6 +85,10 @@ def parsed(file: Path) -> BeautifulSoup:
     return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
 
 
+# Nothing waits any longer, or there is nothing that could.
+WHOLE = "html:not(.in-parts), html:not(:has(article > section > section))"
+
+
 def new_page(context: BrowserContext | Browser) -> Page:
     """Open a page whose `goto` waits until all of it is laid out, not only the first screen."""
     page = context.new_page()
@@ -92,7 +96,7 @@ def new_page(context: BrowserContext | Browser) -> Page:
 
     def whole(address: str, **options: object) -> Response | None:
         answer = goto(address, **options)
-        page.locator("html:not(.in-parts)").wait_for(state="attached")
+        page.locator(WHOLE).wait_for(state="attached")
         return answer
 
     page.goto = whole
