@@ -85,7 +85,7 @@ def main() -> None:
         row = {
             key: spread([run[key] for run in runs]) for key in ("best", "last_train", "last_val")
         }
-        found["dropout"][str(chance)] = row | {"curves": [run["curve"] for run in runs]}
+        found["dropout"][f"{chance:.0%}"] = row | {"curves": [run["curve"] for run in runs]}
         print(chance, json.dumps(row), flush=True)
     for name, scaled in (("scaled", True), ("unscaled", False)):
         tuned = {rate: deep(scaled, rate, 100, learn, judge) for rate in RATES}

@@ -231,8 +231,15 @@ configure() {
       given R2_SECRET_ACCESS_KEY "its secret access key" secret
       lines=$lines$'\n'"secret_access_key = $value"
       if [ -z "${R2_ENDPOINT:-}" ]; then
-        given R2_ACCOUNT_ID "the account ID, which stands on the page of R2"
-        R2_ENDPOINT=https://$value.r2.cloudflarestorage.com
+        given R2_ACCOUNT_ID "the account ID, or the address in which it stands"
+        case $value in
+          https://*.r2.cloudflarestorage.com*) R2_ENDPOINT=${value%%.r2.*}.r2.cloudflarestorage.com ;;
+          *)
+            # Not repeated: a secret may have been pasted here.
+            [[ $value =~ ^[0-9a-f]{32}$ ]] ||
+              { say "R2_ACCOUNT_ID must be 32 of the signs 0-9 and a-f, or the address in which they stand"; exit 78; }
+            R2_ENDPOINT=https://$value.r2.cloudflarestorage.com ;;
+        esac
       fi
       given R2_ENDPOINT "the address of the S3 API"
       # A key for one bucket may not ask which buckets there are.

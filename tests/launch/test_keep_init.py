@@ -23,7 +23,8 @@ KEEP = Path(__file__).resolve().parents[2] / "launch" / "keep.sh"
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SHELLS = [name for name in ("bash", "bash-3.2") if shutil.which(name)]
 SECRET = "5ecret/With+Signs="
-R2 = {"R2_ACCOUNT_ID": "0123abc", "R2_ACCESS_KEY_ID": "key-1", "R2_SECRET_ACCESS_KEY": SECRET}
+ACCOUNT = "0123abcd" * 4
+R2 = {"R2_ACCOUNT_ID": ACCOUNT, "R2_ACCESS_KEY_ID": "key-1", "R2_SECRET_ACCESS_KEY": SECRET}
 B2 = {"B2_APPLICATION_KEY_ID": "004key", "B2_APPLICATION_KEY": SECRET}
 # Every program that the script starts goes through this one first.
 LOOKED_AT = """#!/bin/bash
@@ -87,7 +88,7 @@ def test_r2_is_written_for_oneself_alone_and_tried(init, shell):
         "provider = Cloudflare",
         "access_key_id = key-1",
         f"secret_access_key = {SECRET}",
-        "endpoint = https://0123abc.r2.cloudflarestorage.com",
+        f"endpoint = https://{ACCOUNT}.r2.cloudflarestorage.com",
         "acl = private",
         "no_check_bucket = true",
         "",
@@ -95,6 +96,20 @@ def test_r2_is_written_for_oneself_alone_and_tried(init, shell):
     assert stat.S_IMODE(init.config.stat().st_mode) == 0o600
     assert all(f"✓ {what}" in said for what in ("write", "read", "delete"))
     assert said.endswith("keep.sh: r2:my-bucket/gpt2 is ready\n")
+
+
+@pytest.mark.parametrize("place", ["", ".eu"])
+@pytest.mark.parametrize("behind", ["", "/", "/my-bucket"])
+def test_the_address_that_cloudflare_shows_does_for_the_account(init, place, behind):
+    address = f"https://{ACCOUNT}{place}.r2.cloudflarestorage.com"
+    init("r2:my-bucket", **R2 | {"R2_ACCOUNT_ID": address + behind})
+    assert f"endpoint = {address}\n" in init.config.read_text()
+
+
+@pytest.mark.parametrize("word", [SECRET, ACCOUNT[:-1], f"{ACCOUNT}0", "https://example.org"])
+def test_what_is_no_account_is_refused_and_not_repeated(init, word):
+    said = init("r2:my-bucket", code=78, **R2 | {"R2_ACCOUNT_ID": word})
+    assert "R2_ACCOUNT_ID" in said and word not in said and not init.config.exists()
 
 
 def test_b2_forgets_what_is_dropped_instead_of_hiding_it(init):
