@@ -80,6 +80,13 @@ def main() -> None:
     board, begun = Scoreboard("10"), time.process_time()
     learn, judge = split(board.ids[: board.first])
     found: dict[str, dict] = {"dropout": {}, "depth": {}}
+
+    def keep() -> None:  # after each part, so that a run that is stopped has not run for nothing
+        about = {"cpu": cpu(), "torch": torch.__version__, "python": platform.python_version()}
+        about["cpu_seconds"] = round(time.process_time() - begun, 1)
+        about["date"] = time.strftime("%Y-%m-%d")
+        OUT.write_text(json.dumps({"about": about, **found}, indent=1) + "\n", encoding="utf-8")
+
     for chance in CHANCES:
         runs = [dropout(chance, seed, learn[: len(learn) // 20], judge) for seed in SEEDS]
         row = {
@@ -87,6 +94,7 @@ def main() -> None:
         }
         found["dropout"][f"{chance:.0%}"] = row | {"curves": [run["curve"] for run in runs]}
         print(chance, json.dumps(row), flush=True)
+        keep()
     for name, scaled in (("scaled", True), ("unscaled", False)):
         tuned = {rate: deep(scaled, rate, 100, learn, judge) for rate in RATES}
         rate = min(tuned, key=lambda rate: math.inf if math.isnan(tuned[rate]) else tuned[rate])
@@ -94,12 +102,7 @@ def main() -> None:
         tuning = {str(r): clean(nats) for r, nats in tuned.items()}
         found["depth"][name] = {"rate": rate, "tuning": tuning, "val": spread(losses)}
         print(name, json.dumps(found["depth"][name]), flush=True)
-    about = {"cpu": cpu(), "torch": torch.__version__, "python": platform.python_version()}
-    about |= {
-        "cpu_seconds": round(time.process_time() - begun, 1),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    OUT.write_text(json.dumps({"about": about, **found}, indent=1) + "\n", encoding="utf-8")
+        keep()
 
 
 if __name__ == "__main__":
