@@ -20,6 +20,8 @@ set -uo pipefail
 set -m # each child in a group of its own: Ctrl-C reaches it once, by our trap
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=launch/family.sh disable=SC1091
+. "$here/family.sh"
 usage() { sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; }
 say() { echo "guard.sh: $*" >&2; }
 refuse() { say "$*"; say "nothing was started; this machine stays, and its meter goes on"; exit 78; }
@@ -169,18 +171,6 @@ trap 'person=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' INT TERM
 trap '' HUP # a window that closes
 
 nap() { sleep "$tick" & wait $! 2>/dev/null; }
-kill_all() { # PID: it and all below it, which may be in groups of their own
-  local pids
-  pids=$(ps -A -o pid= -o ppid= 2>/dev/null | awk -v top="$1" '{ above[$1] = $2 } END {
-    for (pid in above) {
-      up = pid
-      while (up > 1 && up != top) up = above[up]
-      if (up == top) print pid
-    }
-  }')
-  # shellcheck disable=SC2086 # several words
-  kill -KILL ${pids:-$1} 2>/dev/null
-}
 within() { # SECONDS COMMAND…: its code, or 124 when it took longer, or 130 when somebody stopped us
   local end=$((SECONDS + $1)) pid code=0
   shift
@@ -188,7 +178,7 @@ within() { # SECONDS COMMAND…: its code, or 124 when it took longer, or 130 wh
   pid=$!
   while kill -0 "$pid" 2>/dev/null; do
     if [ -n "$person" ] || [ "$SECONDS" -gt "$end" ]; then
-      kill_all "$pid"
+      kill_family "$pid"
       wait "$pid" 2>/dev/null
       [ -z "$person" ] || return 130
       return 124
@@ -223,7 +213,7 @@ while kill -0 "$child" 2>/dev/null; do
     kill -TERM "$child" 2>/dev/null
   elif [ -n "$over" ] && [ "$SECONDS" -gt "$last" ]; then
     say "it has not stopped in $patience seconds, and is killed"
-    kill_all "$child"
+    kill_family "$child"
   fi
 done
 wait "$child" || code=$?

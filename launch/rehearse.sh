@@ -11,6 +11,8 @@ set -uo pipefail
 set -m # each machine in a group of its own
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+# shellcheck source=launch/family.sh disable=SC1091
+. launch/family.sh
 steps=300 every=50
 case ${1:-} in
   '') words=(--eval-every 100 --warmup-steps 30) ;;
@@ -24,18 +26,8 @@ command -v torchrun >/dev/null || { echo "rehearse.sh: no torchrun here: source 
 
 top=$(mktemp -d) bucket=$top/bucket list=$top/provider
 machine='' log=$top/log number=0
-family() { # PID: it and all below it
-  ps -A -o pid= -o ppid= | awk -v top="$1" '{ above[$1] = $2 } END {
-    for (pid in above) {
-      up = pid
-      while (up > 1 && up != top) up = above[up]
-      if (up == top) print pid
-    }
-  }'
-}
 vanish() { # all that the machine runs dies at once
-  # shellcheck disable=SC2046 # several words
-  [ -z "$machine" ] || kill -KILL $(family "$machine") 2>/dev/null
+  [ -z "$machine" ] || kill_family "$machine"
   [ -z "$machine" ] || wait "$machine" 2>/dev/null
   machine=''
 }
