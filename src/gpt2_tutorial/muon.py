@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 import torch.nn as nn
 
-from gpt2_tutorial.optim import Stepper
+from gpt2_tutorial.optim import AdamW, Stepper  # noqa: F401 (in an example)
 
 # p(s) = as + bs³ + cs⁵, as steep at 0 as it can be while all s stay near 1.
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -100,3 +100,42 @@ def split_params(
     if not matrices:
         raise ValueError("the model has no matrix in a block, transformer.h.…")
     return matrices, rest
+
+
+class Together:
+    """Optimizers that step as one: what `fit`, a schedule or a checkpoint takes.
+
+    >>> w, b = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
+    >>> both = Together(Muon([w], lr=0.02), AdamW([b], lr=1e-3))
+    >>> [group["lr"] for group in both.param_groups]
+    [0.02, 0.001]
+    """
+
+    def __init__(self, *optimizers: torch.optim.Optimizer):
+        if not optimizers:
+            raise ValueError("no optimizer was given: hand in at least one")
+        self.optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict]:
+        return [group for one in self.optimizers for group in one.param_groups]
+
+    def zero_grad(self) -> None:
+        for one in self.optimizers:
+            one.zero_grad()
+
+    def step(self) -> None:
+        for one in self.optimizers:
+            one.step()
+
+    def state_dict(self) -> dict:
+        return {str(i): one.state_dict() for i, one in enumerate(self.optimizers)}
+
+    def load_state_dict(self, state: dict) -> None:
+        if len(state) != len(self.optimizers):
+            raise ValueError(
+                f"the state is of {len(state)} optimizers, and "
+                f"these are {len(self.optimizers)}"
+            )
+        for i, one in enumerate(self.optimizers):
+            one.load_state_dict(state[str(i)])
