@@ -101,8 +101,8 @@ def rotate(x: torch.Tensor, base: float = 10000.0, start: int = 0) -> torch.Tens
     speeds = base ** (-torch.arange(0, D, 2, **exact) / D)  # (D/2,), 1 … 1/base
     angles = torch.arange(start, start + T, **exact)[:, None] * speeds  # (T, D/2)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b = x.chunk(2, dim=-1)  # number i is paired with number i + D/2
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+    partner = x.roll(D // 2, dims=-1)  # number i is paired with number i + D/2
+    return x * torch.cat([cos, cos], -1) + partner * torch.cat([-sin, sin], -1)
 
 
 class RMSNorm(nn.Module):
