@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from gpt2_tutorial.attention import merge_heads, split_heads
 from gpt2_tutorial.block import MLP, init_weights
 from gpt2_tutorial.gpt import GPTConfig, check_ids
+from gpt2_tutorial.ngram_embedding import NGramEmbedding
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ModernConfig(GPTConfig):
     tied: bool = True  # the head is the table wte
     zero_init: bool = False  # at first, no block adds anything
     soft_cap: float | None = None  # no logit is larger
+    ngram_rows: int = 0  # of each table of pairs and triples; 0 is none
 
     def __post_init__(self):
         super().__post_init__()
@@ -42,7 +44,7 @@ class ModernConfig(GPTConfig):
             )
 
 
-MODERN = {  # all of them, but n_kv_head, which depends on n_head
+MODERN = {  # all but n_kv_head and ngram_rows, which depend on other sizes
     "rotary": True,
     "norm": "rms",
     "qk_norm": True,
@@ -66,6 +68,9 @@ def check_switches(config: ModernConfig) -> None:
         value = getattr(config, name)
         if value not in known:
             raise ValueError(f"{name} must be one of {known}, not {value!r}")
+    rows = config.ngram_rows
+    if type(rows) is not int or rows < 0:
+        raise ValueError(f"ngram_rows must be a whole number from 0, not {rows!r}")
     cap = config.soft_cap
     is_number = isinstance(cap, int | float) and not isinstance(cap, bool)
     if cap is not None and not (is_number and 0 < cap < math.inf):
@@ -118,7 +123,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        mean_square = wide.square().mean(-1, keepdim=True)
+        mean_square = (wide * wide).mean(-1, keepdim=True)
         return (wide * (mean_square + self.eps).rsqrt() * self.weight).to(x.dtype)
 
 
@@ -160,7 +165,8 @@ class ReLUSquared(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu(self.c_fc(x)).square()  # (B, T, 4C)
+        x = F.relu(self.c_fc(x))  # (B, T, 4C)
+        x = x * x  # a CPU takes four times as long for the slope of x.square()
         return self.dropout(self.c_proj(x))  # (B, T, C)
 
 
@@ -262,6 +268,9 @@ class ModernGPT(nn.Module):
         parts = {"wte": nn.Embedding(config.vocab_size, config.n_embd)}
         if not config.rotary:
             parts["wpe"] = nn.Embedding(config.block_size, config.n_embd)
+        if config.ngram_rows:
+            sizes = (config.vocab_size, config.ngram_rows, config.n_embd)
+            parts["ngrams"] = NGramEmbedding(*sizes)
         parts["drop"] = nn.Dropout(config.dropout)
         blocks = (ModernBlock(config) for _ in range(config.n_layer))
         parts["h"] = nn.ModuleList(blocks)
@@ -269,6 +278,8 @@ class ModernGPT(nn.Module):
         self.transformer = nn.ModuleDict(parts)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         init_weights(self, config.n_layer)
+        if config.ngram_rows:
+            self.transformer.ngrams.begin()
         if config.tied:
             self.lm_head.weight = self.transformer.wte.weight
         if config.zero_init:
@@ -287,6 +298,8 @@ class ModernGPT(nn.Module):
         x = self.transformer.wte(idx)  # (B, T, C)
         if not self.config.rotary:
             x = x + self.transformer.wpe.weight[: idx.size(1)]
+        if self.config.ngram_rows:
+            x = x + self.transformer.ngrams(idx)
         x = self.transformer.drop(x)
         for block in self.transformer.h:
             x = block(x)  # (B, T, C)

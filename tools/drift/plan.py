@@ -34,7 +34,7 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
 # The same of notebooks that are not written yet: no notebook may import these modules, and nothing
 # else is different. With its notebook, a row moves up.
 COMING: dict[str, tuple[str, tuple[str, ...]]] = {
-    "A": ("beyond_gpt2", ("modern", "muon")),
+    "A": ("beyond_gpt2", ("ngram_embedding", "modern", "muon")),
 }
 GROUND = ("files", "assets")  # below all of them
 # Modules that taught ones import and that no chapter need show: why it does without the room.
