@@ -49,8 +49,9 @@ ALONE = {
     "untied": dict(tied=False),
     "zero_init": dict(zero_init=True),
     "soft_cap": dict(soft_cap=0.5),
+    "ngrams": dict(ngram_rows=37),
 }
-EACH = {"off": {}, **ALONE, "all": MODERN | dict(n_kv_head=2)}
+EACH = {"off": {}, **ALONE, "all": MODERN | dict(n_kv_head=2, ngram_rows=37)}
 each = pytest.mark.parametrize("changes", EACH.values(), ids=EACH)
 
 
@@ -454,7 +455,7 @@ def test_first_weights_have_gpt2s_spread_or_are_the_ones_that_were_asked_for(cha
     for name, weight in model.named_parameters():
         if "ln_" in name or "_norm" in name or name.endswith("bias"):
             assert (weight == (0 if name.endswith("bias") else 1)).all(), name
-        elif "c_proj" in name and changes.get("zero_init"):
+        elif "ngrams" in name or ("c_proj" in name and changes.get("zero_init")):
             assert (weight == 0).all(), name
         else:
             # a standard deviation of n numbers is off by 1 / √(2n); the smallest table has 6,144
@@ -463,6 +464,21 @@ def test_first_weights_have_gpt2s_spread_or_are_the_ones_that_were_asked_for(cha
 
 
 # --- the whole
+
+
+def grams(config, weights, row):
+    """For each token of one text: the rows of its pair and of its triple, one behind the other."""
+    V, name, padded = config.vocab_size, "transformer.ngrams.{}.weight", [0, 0, *row]
+    triples = zip(padded, padded[1:], padded[2:], strict=False)
+    return [
+        torch.cat(
+            [
+                weights[name.format("pairs")][(b * V + c) % config.ngram_rows],
+                weights[name.format("triples")][(a * V * V + b * V + c) % config.ngram_rows],
+            ]
+        )
+        for a, b, c in triples
+    ]
 
 
 def by_hand(config, weights, idx):
@@ -519,6 +535,8 @@ def by_hand(config, weights, idx):
     x = table[idx]
     if not config.rotary:
         x = x + weights["transformer.wpe.weight"][: idx.size(1)]
+    if config.ngram_rows:
+        x = x + torch.stack([torch.stack(grams(config, weights, row)) for row in idx.tolist()])
     for i in range(config.n_layer):
         name = f"transformer.h.{i}"
         x = x + attend(norm(x, f"{name}.ln_1"), f"{name}.attn")
@@ -557,6 +575,7 @@ def test_the_whole_is_its_formula(changes, bias):
             "tied": st.booleans(),
             "zero_init": st.booleans(),
             "soft_cap": st.sampled_from([None, 1.0, 30]),
+            "ngram_rows": st.sampled_from([0, 1, 37]),
             "bias": st.booleans(),
         }
     ),
@@ -705,11 +724,11 @@ def test_parameters_as_on_paper():
 # --- the config
 
 
-def test_modern_is_every_switch_but_the_groups():
+def test_modern_is_every_switch_but_those_that_depend_on_sizes():
     new = {field.name: field.default for field in fields(ModernConfig)}
     for field in fields(GPTConfig):
         assert new.pop(field.name) == field.default
-    assert {*MODERN, "n_kv_head"} == {*new}
+    assert {*MODERN, "n_kv_head", "ngram_rows"} == {*new}
     assert all(MODERN[name] != new[name] for name in MODERN)
 
 
@@ -740,6 +759,9 @@ BAD_CONFIGS = {
     "no keys": (dict(n_kv_head=0), "divides n_head=4, or None, not 0"),
     "half a key": (dict(n_kv_head=2.0), "divides n_head=4, or None, not 2.0"),
     "odd heads": (dict(n_embd=12, rotary=True), "a head of 3 has one left over"),
+    "less than no table": (dict(ngram_rows=-1), "ngram_rows must be a whole number from 0, not -1"),
+    "half a row": (dict(ngram_rows=0.5), "from 0, not 0.5"),
+    "a true table": (dict(ngram_rows=True), "from 0, not True"),
     "no cap": (dict(soft_cap=0), "soft_cap must be a number above 0 or None, not 0"),
     "endless": (dict(soft_cap=math.inf), "above 0 or None, not inf"),
     "nan": (dict(soft_cap=math.nan), "above 0 or None, not nan"),
