@@ -704,11 +704,7 @@ FAULTS = {
     ),
     "mutants, twins": (
         with_mutant("twin", lambda c: c / c.sum(dim=0), "A twin."),
-        "'columns' and 'twin' give the same answers",
-    ),
-    "mutants, shadowed": (
-        with_mutant("twin", lambda c: c / c.sum(dim=0), "A twin."),
-        "mutant 'twin' gets the sentence of 'columns'",
+        "mutant 'twin' gets the sentence of 'columns': they give the same answers",
     ),
     "mutants, no function": (with_mutant("three", 3, "Three."), "the general 'not callable'"),
     "mutants, stub": (with_mutant("empty", lambda c: None, "Empty."), "'empty' is not tried"),
