@@ -17,8 +17,8 @@ import torch
 
 from gpt2_tutorial.checks.calls import CallResult, alike, own_rng
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.diagnose import try_out
-from gpt2_tutorial.checks.engine import Exercise, Mutant, examine
+from gpt2_tutorial.checks.engine import examine
+from gpt2_tutorial.checks.registry import Exercise, Mutant
 
 CASES = 20
 RANDOM_INPUTS = 200
@@ -46,9 +46,15 @@ def unsolved(exercise: Exercise) -> list[str]:
     result = examine(exercise, stub)
     if result.status != "not tried":
         return [f"the stub is not ○ but: {result.message}"]
+    if not exercise.is_value and all(_as_the_spec(exercise, stub, c) for c in exercise.cases()):
+        return ["the stub gives the right answers already"]
+    return []
+
+
+def _as_the_spec(exercise: Exercise, answer: Callable, case: tuple) -> bool:
     with own_rng():
-        right = not exercise.is_value and not try_out(exercise, stub).wrong
-    return ["the stub gives the right answers already"] if right else []
+        want, got = (exercise._call(each, case) for each in (exercise.spec, answer))
+    return alike(want, got, exercise.atol)
 
 
 def solved(exercise: Exercise) -> list[str]:

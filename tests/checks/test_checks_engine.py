@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from gpt2_tutorial.checks import check, engine, registry
 from gpt2_tutorial.checks.calls import call, copied
 from gpt2_tutorial.checks.compare import difference, same
-from gpt2_tutorial.checks.engine import EXERCISES, Exercise, Mutant, examine, run
+from gpt2_tutorial.checks.engine import examine, run
+from gpt2_tutorial.checks.registry import EXERCISES, Exercise, Mutant
 from gpt2_tutorial.checks.show import short
 from gpt2_tutorial.checks.stubs import untouched
 

@@ -35,7 +35,9 @@ def test_mutants_under_another_seed(exercise, seed):
 
 def test_the_sixteen_causes_are_those_of_the_log_in_the_order_of_their_letters():
     """The notebook sorts by the names read backwards, and so must the solution."""
-    from gpt2_tutorial.checks.chapter16 import CAUSES
+    from gpt2_tutorial.checks.chapter16 import CAUSE_OF
     from gpt2_tutorial.ledger import logged
 
-    assert list(CAUSES) == sorted(logged("broken_runs")["broken"], key=lambda name: name[::-1])
+    assert list(CAUSE_OF.values()) == sorted(
+        logged("broken_runs")["broken"], key=lambda name: name[::-1]
+    )

@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 from torch.overrides import TorchFunctionMode
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 from gpt2_tutorial.gpt import GPT, GPTConfig
 
 value_exercise(
