@@ -21,11 +21,8 @@ def multi_head_by_loops(x, n_head, w_q, w_k, w_v, w_o):
 
 def on_ladder_and_probe(attend, x, n_head, *maps):
     """What the chapter asks of many heads: the loops' numbers and gradients, and no leak."""
-    return judged(
-        lambda x, *maps: attend(x, n_head, *maps),
-        lambda x, *maps: multi_head_by_loops(x, n_head, *maps),
-        (x, *maps), lambda x: attend(x, n_head, *maps), x,
-    )  # fmt: skip
+    given = x, n_head, *maps
+    return judged(attend, multi_head_by_loops, given, lambda x: attend(x, n_head, *maps), x)
 
 
 def texts_and_maps(rng: random.Random):

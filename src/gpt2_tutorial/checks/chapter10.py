@@ -68,11 +68,7 @@ def block_by_loops(x, ln_1, attn, ln_2, c_fc, c_proj):
 
 def on_ladder_and_probe(block, x, *parts):
     """What the chapter asks of a block: the loops' numbers and gradients, and no leak."""
-
-    def answer(x):
-        return block(x, *parts)
-
-    return judged(answer, lambda x: block_by_loops(x, *parts), (x,), answer, x)
+    return judged(block, block_by_loops, (x, *parts), lambda x: block(x, *parts), x)
 
 
 @lru_cache(maxsize=256)  # a part is asked for every token, by every wrong answer
