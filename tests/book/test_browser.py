@@ -65,7 +65,7 @@ class Seen(NamedTuple):
 
 @pytest.fixture(scope="module", params=EVERY)
 def seen(request, browser, address) -> Iterator[Seen]:
-    """Each page is loaded once, by day and with every fold open, on a laptop and on a phone."""
+    """Each page is loaded once, with every fold open: on a laptop and on a phone, then by night."""
     complaints: list[str] = []
     foreign: list[str] = []
     context = browser.new_context(viewport=LAPTOP, color_scheme="light")
@@ -133,14 +133,12 @@ def test_a_page_is_laid_out_in_parts_and_soon_whole(page, address, name):
 BY_NIGHT = [name for name in of_each_kind(EVERY) if not re.search("notebooks/(?!00|16)", name)]
 
 
-@pytest.mark.parametrize("name", tiered(EVERY, BY_NIGHT))
-def test_axe_can_tell_the_colours_apart_in_the_dark(page, address, axe, name):
-    page.emulate_media(color_scheme="dark")
-    page.goto(f"{address}{name}.html")
-    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
-    page.locator(NIGHT).wait_for(state="attached")
-    page.evaluate(ONE_OF_A_KIND)
-    assert axe(page, "color-contrast") == []
+@pytest.mark.parametrize("seen", tiered(EVERY, BY_NIGHT), indirect=True)
+def test_axe_can_tell_the_colours_apart_in_the_dark(seen, axe):
+    seen.page.emulate_media(color_scheme="dark")
+    seen.page.locator(NIGHT).wait_for(state="attached")
+    seen.page.evaluate(ONE_OF_A_KIND)
+    assert axe(seen.page, "color-contrast") == []
 
 
 @pytest.mark.parametrize("drawer", ["menu", "contents"])

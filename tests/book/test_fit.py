@@ -1,11 +1,15 @@
-"""What must not be cut, broken or hidden: tables, powers of ten, outputs, the copy button."""
+"""What must not be cut, broken or hidden: tables, powers of ten, outputs, the copy button.
+
+On paper: white whatever the theme, folds open, nothing short broken in two.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from serving import new_page, of_each_kind, toc_pages
 
 from tiers import tiered
@@ -49,18 +53,72 @@ BROKEN = r"""() => {
 }"""
 
 
+ON_PAPER = """() => {
+  const style = (one) => getComputedStyle(one);
+  const all = (selector) => [...document.querySelectorAll(`main ${selector}`)];
+  const ink = style(document.body).color.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  return {
+    scheme: style(document.documentElement).colorScheme,
+    ink: Math.max(...ink),
+    filters: [...new Set(all("img").map((one) => style(one).filter))],
+    grounds: [...new Set(all("pre").map((one) => style(one.parentElement).colorScheme))],
+    alone: all("h1, h2, h3, h4").filter((one) => style(one).breakAfter !== "avoid").length,
+    broken: all("img, figure, div.highlight")
+      .filter((one) => style(one).breakInside !== "avoid").length,
+    shut: all("details > :not(summary)").filter((one) => !one.checkVisibility()
+      && style(one).display !== "none" && !one.closest(".stage")).length,
+    cut: all("pre")
+      .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1).length,
+  };
+}"""
+GOOD = {"scheme": "light", "alone": 0, "broken": 0, "shut": 0, "cut": 0}
+
+
+@pytest.fixture(scope="module")
+def opened(request, browser, address) -> Iterator[Page]:
+    """Each page is loaded once, in the dark and with nothing veiled, for paper and all widths."""
+    context = browser.new_context()
+    context.add_init_script("localStorage.setItem('veil', 'false')")
+    context.add_init_script("localStorage.setItem('mode', 'dark')")
+    page = new_page(context)
+    page.goto(f"{address}{request.param}.html")
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("opened", tiered(PAGES, of_each_kind(PAGES)), indirect=True)
+def test_paper_is_white_whole_and_open(opened):
+    opened.set_viewport_size({"width": 718, "height": 1000})  # A4 between its margins
+    expect(opened.locator("html[data-theme=dark]")).to_be_attached()
+    opened.emulate_media(media="print", color_scheme="dark")
+    seen = opened.evaluate(ON_PAPER)
+    assert {key: seen[key] for key in GOOD} == GOOD
+    assert seen["ink"] < 80
+    assert seen["filters"] in ([], ["none"])
+    assert seen["grounds"] in ([], ["light"])
+
+
 @pytest.mark.parametrize("widths", tiered([NARROW, WIDTHS], [NARROW]), ids=len)
-@pytest.mark.parametrize("name", tiered(PAGES, of_each_kind(PAGES)))
-def test_no_table_is_cut_and_no_power_broken_at_any_width(page, address, name, widths):
+@pytest.mark.parametrize("opened", tiered(PAGES, of_each_kind(PAGES)), indirect=True)
+def test_no_table_is_cut_and_no_power_broken_at_any_width(opened, widths):
     """Boards and ladders fit everywhere; a wide table of the text may scroll where it is narrow."""
-    page.goto(f"{address}{name}.html")
-    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    opened.emulate_media(media="screen")
+    opened.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
     for width in widths:
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate(CUT, ".cell_output .text_html") == [], f"at {width} px"
-        assert page.evaluate(BROKEN) == [], f"at {width} px"
+        opened.set_viewport_size({"width": width, "height": 900})
+        assert opened.evaluate(CUT, ".cell_output .text_html") == [], f"at {width} px"
+        assert opened.evaluate(BROKEN) == [], f"at {width} px"
         if width >= 768:
-            assert page.evaluate(CUT, ".pst-scrollable-table-container") == [], f"at {width} px"
+            assert opened.evaluate(CUT, ".pst-scrollable-table-container") == [], f"at {width} px"
+
+
+def test_in_the_dark_the_screen_stays_dark(page, address):
+    page.add_init_script("localStorage.setItem('mode', 'dark')")
+    page.goto(f"{address}{PAGES[0]}.html")
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    fold = page.locator("main details:not([open])").first
+    if fold.count():
+        assert not fold.evaluate("one => one.lastElementChild.checkVisibility()")
 
 
 def test_a_cut_table_and_a_broken_power_would_be_found(page, address):
@@ -112,8 +170,13 @@ def touched(browser) -> Page:
     context.close()
 
 
-def test_a_finger_sees_every_copy_button(touched, address, soups):
-    for name in PAGES:
+# One style shows them everywhere: some chapters and all other kinds of page now.
+SOME = [name for name in of_each_kind(PAGES) if not re.search("notebooks/(?!00|08|16)", name)]
+
+
+@pytest.mark.parametrize("names", [SOME, pytest.param(PAGES, marks=pytest.mark.soak)], ids=len)
+def test_a_finger_sees_every_copy_button(touched, address, soups, names):
+    for name in names:
         if not soups[name].select(".highlight"):
             continue
         touched.goto(f"{address}{name}.html", wait_until="domcontentloaded")

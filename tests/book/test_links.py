@@ -150,14 +150,6 @@ def test_the_search_finds_a_word_of_the_glossary(page, address, words):
 
 
 @pytest.mark.browser
-def test_an_answer_that_can_be_clicked_holds_no_link(page, address):
-    for name in CHAPTERS:
-        page.goto(f"{address}{name}.html")
-        page.wait_for_selector(".option")
-        assert page.locator(".option a").count() == 0, name
-
-
-@pytest.mark.browser
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_page_has_no_link_to_itself_on_its_card(site, name):
     card = article(site, name).select_one("h1").find_next_sibling("p").find_next_sibling("p")

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.browser
 CHAPTERS = sorted(file.stem for file in (ROOT / "notebooks").glob("*.ipynb"))
 MADE = """() => [...document.querySelectorAll("ul.options")].map((list) => ({
   options: [...list.querySelectorAll("button")].map((b) => b.textContent.trim()),
+  links: list.querySelectorAll("a").length,
   reasons: [...list.nextElementSibling.nextElementSibling.querySelectorAll("li")].map(
     (item) => item.textContent.trim()) }))"""
 
@@ -35,7 +36,7 @@ def test_every_question_can_be_clicked_and_has_one_right_answer(first_visit, add
         assert len(made) == folded(chapter), chapter
         for quiz in made:
             letters = [option[0] for option in quiz["options"]]
-            assert letters == list("abcd"), (chapter, quiz)
+            assert letters == list("abcd") and quiz["links"] == 0, (chapter, quiz)
             assert [reason[0] for reason in quiz["reasons"]] == letters, (chapter, quiz)
             assert sum(") Right." in reason for reason in quiz["reasons"]) == 1, (chapter, quiz)
             assert all(len(option) > 3 for option in quiz["options"]), (chapter, quiz)

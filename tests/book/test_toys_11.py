@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from gpt2_tutorial.commands.plan import memory
 from gpt2_tutorial.config import TrainConfig
@@ -50,6 +49,8 @@ def test_each_part_is_as_large_as_in_our_gpt(ask, config):
 
 @pytest.mark.parametrize("config", [SIZES["gpt2"], ODD], ids=["gpt2", "odd"])
 def test_transformers_counts_as_many(ask, config):
+    from transformers import GPT2Config, GPT2LMHeadModel  # seconds, and nobody else here asks
+
     theirs = GPT2Config(
         vocab_size=config.vocab_size,
         n_positions=config.block_size,

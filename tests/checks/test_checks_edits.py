@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2_tutorial import checks
-from gpt2_tutorial.checks import edits, engine, load, registry, run
+from gpt2_tutorial.checks import edits, load, registry, run
 from gpt2_tutorial.checks.registry import EXERCISES
 
 GOOD = """## 98.1
@@ -40,7 +40,7 @@ GOOD = """## 98.1
 """
 CHAPTER = '''"""A chapter of one exercise."""
 
-from gpt2_tutorial.checks.engine import exercise
+from gpt2_tutorial.checks.registry import exercise
 
 
 def area_by_steps(a, b):
@@ -240,7 +240,7 @@ def test_a_mistake_that_does_not_compile_says_where_it_stands(chapter):
     assert run("98.1", lambda a, b: a * b).status == "passed"
 
 
-VALUE = """from gpt2_tutorial.checks.engine import value_exercise
+VALUE = """from gpt2_tutorial.checks.registry import value_exercise
 
 BASE = 10
 
@@ -327,8 +327,8 @@ def test_hostile_text_is_read_or_refused_with_file_and_line(text):
                 assert edited != "    return a"
 
 
-def test_the_engine_offers_both_ways_of_registering():
-    assert {"exercise", "value_exercise"} <= set(engine.__all__)
+def test_the_package_offers_both_ways_of_registering():
+    assert {"exercise", "value_exercise"} <= set(checks.__all__)
 
 
 def test_a_function_without_a_file_is_refused():

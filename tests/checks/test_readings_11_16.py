@@ -3,8 +3,7 @@
 import audit
 import pytest
 
-from gpt2_tutorial.checks import run
-from gpt2_tutorial.checks.engine import EXERCISES, load
+from gpt2_tutorial.checks import EXERCISES, load, run
 
 MADE = """\
 def make_room(old, rows):

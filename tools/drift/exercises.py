@@ -20,10 +20,10 @@ class Exercise(Protocol):
 
 def known_exercises() -> Mapping[str, Exercise]:
     """All exercises of the package, by id."""
-    from gpt2_tutorial.checks import engine  # imports torch, so only where it is needed
+    from gpt2_tutorial import checks  # imports torch, so only where it is needed
 
-    engine.load_all()
-    return engine.EXERCISES
+    checks.load_all()
+    return checks.EXERCISES
 
 
 def public_name(number: str) -> str:

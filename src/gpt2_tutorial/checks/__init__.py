@@ -1,16 +1,14 @@
 """The exercise checkers: `check("01.2", my_function)` says one helpful thing and never raises."""
 
-from gpt2_tutorial.checks.engine import (
+from gpt2_tutorial.checks.engine import Result, check, run
+from gpt2_tutorial.checks.registry import (
     EXERCISES,
     Exercise,
     Mutant,
     NoExercises,
-    Result,
-    check,
     exercise,
     load,
     load_all,
-    run,
     value_exercise,
 )
 

@@ -5,16 +5,13 @@ import random
 
 import torch
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 value_exercise(
-    "00.1",
-    __name__,
-    subgoal="price",
-    atol=0.005,  # the table of the chapter gives two digits
+    "00.1", __name__, subgoal="price", atol=0.005,  # the table of the chapter gives two digits
     stub="answer = None  # the mean price per flip, in nats",
     solution="answer = math.log(2)  # −ln ½ for every flip, so also in the mean",
-)
+)  # fmt: skip
 
 
 def nll_by_loops(probs, targets):
@@ -80,11 +77,7 @@ def decode(ids, characters):
 
 
 value_exercise(
-    "00.5",
-    __name__,
-    subgoal="compare",
-    atol=0.01,
-    hints={"second": 2},
+    "00.5", __name__, subgoal="compare", atol=0.01, hints={"second": 2},
     stub='answer = None  # for example (2.5, "yes")',
     solution='answer = (math.log(39), "no")  # len(set(shakespeare.lower())) is 39',
-)
+)  # fmt: skip

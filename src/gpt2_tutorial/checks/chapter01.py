@@ -4,7 +4,7 @@ import random
 
 import torch
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 
 def normalise_by_loops(counts):
@@ -47,11 +47,8 @@ def draws(rng: random.Random):
     yield hand, 1, 0.0
     yield hand, 2, 0.0  # an empty first cell: the running sum has to be above, not at, the mark
     for size in range(3, 33):
-        yield (
-            random_counts(rng, size, least=0) + torch.eye(size).long(),
-            rng.randrange(size),
-            (rng.random()),
-        )
+        counts = random_counts(rng, size, least=0) + torch.eye(size).long()
+        yield counts, rng.randrange(size), rng.random()
 
 
 @exercise("01.2", subgoal="sample", spec=sample_by_loops, inputs=draws)
@@ -62,11 +59,7 @@ def sample_next(counts, last, u):
 
 
 def smooth_by_loops(counts, alpha):
-    rows = []
-    for row in counts.tolist():
-        raised = [count + alpha for count in row]
-        rows.append([count / sum(raised) for count in raised])
-    return torch.tensor(rows)
+    return normalise_by_loops(counts + alpha)
 
 
 def tables_with_gaps(rng: random.Random):
@@ -84,20 +77,13 @@ def smooth(counts, alpha):
 
 
 value_exercise(
-    "01.4",
-    __name__,
-    subgoal="sample",
-    stub='order = None  # for example "ABCDEF"',
+    "01.4", __name__, subgoal="sample", stub='order = None  # for example "ABCDEF"',
     solution='order = "EBCDAF"',
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "01.5",
-    __name__,
-    subgoal="smooth",
-    atol=1e-6,
-    hints={"second": 2},
+    "01.5", __name__, subgoal="smooth", atol=1e-6, hints={"second": 2},
     stub='answer = None  # for example (0.5, "yes")',
     solution='answer = (0.03, "no")',
-)
+)  # fmt: skip

@@ -6,7 +6,7 @@ import random
 import torch
 import torch.nn.functional as F
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 
 def softmax_by_loops(logits):
@@ -111,19 +111,13 @@ def train_steps(start, batches, lr):
 
 
 value_exercise(
-    "02.4",
-    __name__,
-    subgoal="gradient",
-    atol=0.01,
+    "02.4", __name__, subgoal="gradient", atol=0.01,
     stub="answer = None  # for example [0.5, 0.5, 0.0]",
     solution="answer = [1 / 3, -2 / 3, 1 / 3]",
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "02.5",
-    __name__,
-    subgoal="compare",
-    stub='answer = None  # for example "a leak"',
+    "02.5", __name__, subgoal="compare", stub='answer = None  # for example "a leak"',
     solution='answer = "one ahead"',
-)
+)  # fmt: skip

@@ -4,7 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 
 @dataclass
@@ -29,12 +29,9 @@ def grads_after(fn, *nodes):
 
 
 value_exercise(
-    "03.1",
-    __name__,
-    subgoal="hand back",
-    stub="answer = None  # for example [1, -2]",
+    "03.1", __name__, subgoal="hand back", stub="answer = None  # for example [1, -2]",
     solution="answer = [7, 4]",
-)
+)  # fmt: skip
 
 
 def times_by_nudging(a, b, out):
@@ -76,13 +73,9 @@ def powers_of_e(rng: random.Random):
 
 
 @exercise(
-    "03.3",
-    subgoal="hand back",
-    spec=exp_by_nudging,
-    inputs=powers_of_e,
-    observe=grads_after,
+    "03.3", subgoal="hand back", spec=exp_by_nudging, inputs=powers_of_e, observe=grads_after,
     atol=1e-4,
-)
+)  # fmt: skip
 def exp_backward(a, out):
     # out is e to the power a, and out.grad is known: add to a.grad
     a.grad += out.data * out.grad
@@ -163,18 +156,13 @@ def ordered(parts, last):
 
 
 value_exercise(
-    "03.5",
-    __name__,
-    subgoal="step",
-    stub='order = None  # for example "ABCD"',
+    "03.5", __name__, subgoal="step", stub='order = None  # for example "ABCD"',
     solution='order = "CDBA"',
-)
+)  # fmt: skip
 
 
 value_exercise(
-    "03.6",
-    __name__,
-    subgoal="backward twice",
+    "03.6", __name__, subgoal="backward twice",
     stub="answer = None  # [z, y, x], for example [1, 3, 6]",
     solution="answer = [1, 6, 18]",
-)
+)  # fmt: skip

@@ -2,20 +2,16 @@
 
 import math
 import random
-from collections.abc import Iterator
 
 import torch
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 value_exercise(
-    "04.1",
-    __name__,
-    subgoal="momentum",
-    atol=0.005,
+    "04.1", __name__, subgoal="momentum", atol=0.005,
     stub="answer = None  # for example [4.5, 4.0]",
     solution="answer = [4.0, 2.3]",
-)
+)  # fmt: skip
 
 
 def momentum_by_sums(steepness, start, lr, beta, steps):
@@ -28,7 +24,7 @@ def momentum_by_sums(steepness, start, lr, beta, steps):
     return path
 
 
-def small_walks(rng: random.Random) -> Iterator[tuple]:
+def small_walks(rng: random.Random):
     """One step, two steps, then walks of all kinds that end where they should."""
     yield 1.0, 10.0, 0.1, 0.5, 1
     yield 1.0, 10.0, 0.1, 0.5, 2
@@ -62,7 +58,7 @@ def adamw_by_loops(x, g, m, v, t, lr, betas, eps, decay):
     return tuple(torch.tensor(column) for column in zip(*new, strict=True))
 
 
-def adamw_moments(rng: random.Random) -> Iterator[tuple]:
+def adamw_moments(rng: random.Random):
     """A first step, then steps in the middle; gradients of all sizes, some as small as eps."""
     zero = torch.zeros(2)
     x, g = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -3.0])
@@ -104,7 +100,7 @@ def linear_by_walking(step, max_lr, min_lr, warmup_steps, max_steps):
     return rate
 
 
-def plans(rng: random.Random) -> Iterator[tuple]:
+def plans(rng: random.Random):
     """The 25 steps of one small plan, then single steps of others, around the corners."""
     for step in range(25):
         yield step, 1.0, 0.1, 5, 20
@@ -128,12 +124,9 @@ def linear_with_warmup(step, max_lr, min_lr, warmup_steps, max_steps):
 
 
 value_exercise(
-    "04.5",
-    __name__,
-    subgoal="scale",
-    stub='answer = None  # for example "no change"',
+    "04.5", __name__, subgoal="scale", stub='answer = None  # for example "no change"',
     solution='answer = "crawls"',
-)
+)  # fmt: skip
 
 
 def names_by_loops(shapes):
@@ -147,7 +140,7 @@ def names_by_loops(shapes):
     return names
 
 
-def named_shapes(rng: random.Random) -> Iterator[tuple]:
+def named_shapes(rng: random.Random):
     """Models of all sizes, their parameters in any order."""
     yield ({"table": (65, 65), "gain.weight": (65,)},)
     kinds = {

@@ -6,15 +6,12 @@ import random
 import torch
 import torch.nn.functional as F
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 value_exercise(
-    "05.1",
-    __name__,
-    subgoal="look up",
-    stub="answer = None  # for example [0, 0, 1, 1, 2, 2]",
+    "05.1", __name__, subgoal="look up", stub="answer = None  # for example [0, 0, 1, 1, 2, 2]",
     solution="answer = [9, 9, 3, -1, 1, 0]",
-)
+)  # fmt: skip
 
 
 def look_up_by_loops(ids, weight):
@@ -99,12 +96,10 @@ def concat(vectors):
 
 
 value_exercise(
-    "05.5",
-    __name__,
-    subgoal="compare",
+    "05.5", __name__, subgoal="compare",
     stub='answer = None  # for example "as good as side by side"',
     solution='answer = "worse than a bigram"',
-)
+)  # fmt: skip
 
 
 def start_table_by_loops(vocab_size, n_embd):

@@ -11,7 +11,7 @@ from itertools import pairwise
 import regex
 
 from gpt2_tutorial.bpe import GPT2_PATTERN, bytes_to_unicode  # noqa: F401 — a wrong answer
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 
 def merge_by_loops(ids, pair, new):

@@ -5,8 +5,8 @@ import random
 
 import torch
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
-from gpt2_tutorial.checks.judges import judged
+from gpt2_tutorial.checks.judges import attention_by_loops, judged
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 
 def dice(rng: random.Random) -> torch.Generator:
@@ -40,16 +40,6 @@ def mean_of_last(x, width):
     ones = torch.ones(len(x), len(x))
     band = ones.tril() - ones.tril(-width)  # (T, T): itself and width − 1 before it
     return band / band.sum(1, keepdim=True) @ x  # (T, C)
-
-
-def attention_by_loops(q, k, v):
-    rows = []
-    for b in range(len(q)):
-        for i in range(q.size(1)):
-            past = [q[b, i] @ k[b, j] for j in range(i + 1)]
-            weights = (torch.stack(past) / q.size(2) ** 0.5).softmax(0)
-            rows.append(weights @ v[b, : i + 1])
-    return torch.stack(rows).view(v.shape)
 
 
 def on_ladder_and_probe(attend, q, k, v):
@@ -125,30 +115,18 @@ def weights_within(scores, sentence):
     return scores.masked_fill(future | elsewhere, -math.inf).softmax(-1)
 
 
-def attend_by_loops(q, k, v):
-    out = torch.zeros(*q.shape[:2], v.shape[2])
-    for b in range(len(q)):
-        for i in range(q.shape[1]):
-            scores = [float(q[b, i] @ k[b, j]) / q.shape[2] ** 0.5 for j in range(i + 1)]
-            powers = [math.exp(s - max(scores)) for s in scores]
-            for j, power in enumerate(powers):
-                out[b, i] += power / sum(powers) * v[b, j]
-    return out
-
-
 def queries_keys_values(rng: random.Random):
     """One to three sequences of up to six tokens; at the end, the lowest score that there is."""
     x = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
     yield x, x, x
     for n in range(21):
-        generator = dice(rng)
         B, T, D = 1 + n % 3, 2 + n % 5, 2 + n % 3
-        yield tuple(torch.randn(3, B, T, D, generator=generator))
+        yield tuple(torch.randn(3, B, T, D, generator=dice(rng)))
     lowest = torch.finfo(torch.float32).min * torch.tensor([[[1.0], [0.0], [0.0]]])
     yield torch.full_like(lowest, 2.0**64), lowest / 2.0**64, torch.eye(3)[None]
 
 
-@exercise("07.4", subgoal="weigh", spec=attend_by_loops, inputs=queries_keys_values)
+@exercise("07.4", subgoal="weigh", spec=attention_by_loops, inputs=queries_keys_values)
 def attend(q, k, v):
     scores = q @ k.transpose(1, 2) / math.sqrt(q.size(-1))  # 2 score, 3 scale
     future = torch.ones(q.size(1), q.size(1), dtype=torch.bool).triu(1)

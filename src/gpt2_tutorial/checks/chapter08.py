@@ -7,39 +7,22 @@ import torch
 import torch.nn as nn
 
 from gpt2_tutorial.attention import Head, causal_attention
-from gpt2_tutorial.checks.engine import exercise, value_exercise
-from gpt2_tutorial.checks.judges import judged
+from gpt2_tutorial.checks.judges import attention_by_loops, judged
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 
 def multi_head_by_loops(x, n_head, w_q, w_k, w_v, w_o):
-    D = x.size(-1) // n_head
-    q, k, v = x @ w_q, x @ w_k, x @ w_v
-    rows = []
-    for b in range(len(x)):
-        for i in range(x.size(1)):
-            found = []
-            for h in range(n_head):
-                own = slice(h * D, (h + 1) * D)
-                past = [q[b, i, own] @ k[b, j, own] for j in range(i + 1)]
-                weights = (torch.stack(past) / D**0.5).softmax(0)
-                found.append(weights @ v[b, : i + 1, own])
-            rows.append(torch.cat(found) @ w_o)
-    return torch.stack(rows).view(x.shape)
+    D, found = x.size(-1) // n_head, []
+    for h in range(n_head):
+        q, k, v = (x @ w[:, h * D : (h + 1) * D] for w in (w_q, w_k, w_v))
+        found.append(attention_by_loops(q, k, v))
+    return torch.cat(found, -1) @ w_o
 
 
 def on_ladder_and_probe(attend, x, n_head, *maps):
     """What the chapter asks of many heads: the loops' numbers and gradients, and no leak."""
-
-    def alone(x):
-        return attend(x, n_head, *maps)
-
-    def answer(x, *maps):
-        return attend(x, n_head, *maps)
-
-    def loops(x, *maps):
-        return multi_head_by_loops(x, n_head, *maps)
-
-    return judged(answer, loops, (x, *maps), alone, x)
+    given = x, n_head, *maps
+    return judged(attend, multi_head_by_loops, given, lambda x: attend(x, n_head, *maps), x)
 
 
 def texts_and_maps(rng: random.Random):
@@ -132,7 +115,7 @@ def facts(make, n_embd, n_head):
     heads = make(n_embd, n_head)
     x = torch.randn(2, 5, n_embd)
     outs = [head(x) for head in heads]
-    different = [out for i, out in enumerate(outs) if not any(_equal(out, o) for o in outs[:i])]
+    different = [out for i, out in enumerate(outs) if not any(out.equal(o) for o in outs[:i])]
     learned = sum(p.numel() for p in heads.parameters()) if isinstance(heads, nn.Module) else 0
     return {
         "heads": len(outs),
@@ -140,10 +123,6 @@ def facts(make, n_embd, n_head):
         "numbers to learn": learned,
         "width of each": {out.size(-1) for out in outs},
     }
-
-
-def _equal(a, b):
-    return a.shape == b.shape and torch.equal(a, b)
 
 
 @exercise("08.3", subgoal="project", spec=make_heads_by_loop, inputs=widths, observe=facts)

@@ -5,7 +5,7 @@ import random
 import torch
 import torch.nn as nn
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 value_exercise(
     "11.1", __name__, subgoal="count", stub="answer = None  # for example 62_219_904",

@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 from torch.overrides import TorchFunctionMode
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 from gpt2_tutorial.gpt import GPT, GPTConfig
 
 value_exercise(
@@ -122,10 +122,7 @@ def restore_by_loops(saved):
     if sorted(stored) != sorted(model.state_dict()):
         raise RuntimeError("a weight is missing, or has another name")
     for name, parameter in model.named_parameters():
-        rows = parameter if parameter.dim() > 1 else parameter[None]
-        theirs = stored[name] if parameter.dim() > 1 else stored[name][None]
-        for row, new in zip(rows, theirs, strict=True):
-            row.copy_(new)
+        parameter.copy_(stored[name])
     return model.eval()
 
 

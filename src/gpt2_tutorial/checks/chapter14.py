@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 value_exercise(
     "14.1", __name__, subgoal="round", stub="answer = None  # for example [513, 515, 2049, 66000]",
@@ -78,14 +78,6 @@ class Memory:
         self.backwards = max(self.backwards, len(times))  # of one piece: above 1, it was kept
 
 
-def as_before(given: list, pieces: list) -> bool:
-    """Say whether the pieces are the ones that were handed over."""
-    return len(given) == len(pieces) and all(
-        torch.equal(a, x) and torch.equal(b, y)
-        for (a, b), (x, y) in zip(given, pieces, strict=True)
-    )
-
-
 def after_the_step(big_step: Callable, rows: Rows) -> dict:
     """What one big step leaves behind; what is short stands first, so that it is shown."""
     model, pieces = rows.made()
@@ -97,7 +89,7 @@ def after_the_step(big_step: Callable, rows: Rows) -> dict:
     weights = nn.utils.parameters_to_vector(model.parameters()).detach()
     found = {
         "steps": optimizer.taken,
-        "pieces kept": as_before(given, pieces),
+        "pieces kept": same(given, pieces, 0.0, strict=True),
         "weights": weights.round(decimals=5),
     }
     at_once = memory.most // rows.rows

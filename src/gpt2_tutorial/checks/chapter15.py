@@ -6,7 +6,7 @@ from itertools import product
 
 import torch
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 value_exercise(
     "15.1", __name__, subgoal="cut", stub="answer = None  # for example [8, 65]",

@@ -6,7 +6,7 @@ import torch
 import torch.nn as nn
 
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 value_exercise(
     "16.1", __name__, subgoal="name", stub="answer = None  # for example [13, 5, 16]",
@@ -195,26 +195,24 @@ value_exercise(
 
 # --- which bug is it: the runs of results/runs/broken_runs.json, in the order of their letters
 
-CAUSES = (
-    "lr_over_30",
-    "lr_times_30",
-    "std_1",
-    "late_sync",
-    "no_zero_grad",
-    "same_shard",
-    "decay_too_large",
-    "all_half",
-    "same_batch",
-    "no_mask",
-    "no_division",
-    "shifted_two",
-    "dropped_wrapper",
-    "no_positions",
-    "loader_restarts",
-    "same_as_input",
-)
-LETTERS = "ABCDEFGHIJKLMNOP"
-CAUSE_OF = dict(zip(LETTERS, CAUSES, strict=True))
+CAUSE_OF = {
+    "A": "lr_over_30",
+    "B": "lr_times_30",
+    "C": "std_1",
+    "D": "late_sync",
+    "E": "no_zero_grad",
+    "F": "same_shard",
+    "G": "decay_too_large",
+    "H": "all_half",
+    "I": "same_batch",
+    "J": "no_mask",
+    "K": "no_division",
+    "L": "shifted_two",
+    "M": "dropped_wrapper",
+    "N": "no_positions",
+    "O": "loader_restarts",
+    "P": "same_as_input",
+}
 
 
 def swapped(one, other):
@@ -224,13 +222,11 @@ def swapped(one, other):
 
 
 value_exercise(
-    "16.6",
-    __name__,
-    subgoal="compare",
+    "16.6", __name__, subgoal="compare",
     stub='answer = dict.fromkeys("ABCDEFGHIJKLMNOP")  # for example answer["A"] = "no_mask"',
     solution=(
         "answer = {\n"
         + "".join(f'    "{letter}": "{cause}",\n' for letter, cause in CAUSE_OF.items())
         + "}"
     ),
-)
+)  # fmt: skip

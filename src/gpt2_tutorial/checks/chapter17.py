@@ -4,7 +4,7 @@ import random
 import threading
 from collections.abc import Callable
 
-from gpt2_tutorial.checks.engine import exercise, value_exercise
+from gpt2_tutorial.checks.registry import exercise, value_exercise
 
 value_exercise(
     "17.1", __name__, subgoal="hold", stub='answer = None  # for example "ABCDEFGH"',

@@ -50,12 +50,8 @@ class Trial:
     @property
     def changed(self) -> list[int]:
         """Numbers of the cases whose arguments were changed although the spec leaves them."""
-        pairs = zip(self.expected, self.got, strict=True)
-        return [
-            i
-            for i, (want, got) in enumerate(pairs)
-            if got.changed is not None and want.changed is None
-        ]
+        pairs = enumerate(zip(self.expected, self.got, strict=True))
+        return [i for i, (a, b) in pairs if a.changed is None and b.changed is not None]
 
 
 @dataclass(frozen=True)
@@ -109,16 +105,6 @@ def _borrowed(exercise: Exercise, answer: Callable, case: tuple) -> list[str]:
     return [f"PyTorch's own `{name}`" for name in sorted(used)] + loop
 
 
-def try_out(exercise: Exercise, answer: Callable, seed: int = 0) -> Trial:
-    """Call the spec and the answer on every case of one seed."""
-    return _trial(exercise, tuple(exercise._call(answer, c) for c in exercise.cases(seed)), seed)
-
-
-def _trial(exercise: Exercise, got: tuple[CallResult, ...], seed: int) -> Trial:
-    cases = exercise.cases(seed)
-    return Trial(exercise, cases, [exercise._call(exercise.spec, case) for case in cases], got)
-
-
 def diagnose_function(exercise: Exercise, account: Account, seed: int = 0) -> tuple:
     """Give the diagnosis of a function, and its trial (None where it was never called)."""
     if account.untouched:
@@ -129,7 +115,9 @@ def diagnose_function(exercise: Exercise, account: Account, seed: int = 0) -> tu
             f'it: check("{exercise.id}", {exercise.name}).'
         )
         return Diagnosis("wrong", "not callable", sentence), None
-    trial = _trial(exercise, account.got, seed)
+    cases = exercise.cases(seed)
+    expected = [exercise._call(exercise.spec, case) for case in cases]
+    trial = Trial(exercise, cases, expected, account.got)
     wrong, changed = trial.wrong, trial.changed
     if not wrong and not changed:
         if not account.borrowed:

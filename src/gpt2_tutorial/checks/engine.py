@@ -15,23 +15,9 @@ from dataclasses import dataclass
 
 from gpt2_tutorial.checks.calls import CallResult, own_rng
 from gpt2_tutorial.checks.diagnose import Diagnosis, Trial, account_of, diagnose_function
-from gpt2_tutorial.checks.registry import (
-    EXERCISES,
-    Exercise,
-    Mutant,
-    NoExercises,
-    exercise,
-    load,
-    load_all,
-    value_exercise,
-)
+from gpt2_tutorial.checks.registry import EXERCISES, Exercise, NoExercises, load
 from gpt2_tutorial.checks.show import describe, or_else, short
 from gpt2_tutorial.checks.values import diagnose_value
-
-__all__ = [
-    "EXERCISES", "Exercise", "Mutant", "NoExercises", "Result",
-    "check", "examine", "exercise", "judge", "load", "load_all", "run", "value_exercise",
-]  # fmt: skip
 
 PLAIN = ("not callable", "no return", "type", "borrowed")
 
