@@ -56,7 +56,7 @@ EXAMPLES = {
     ),
     "formula_graph": lambda f: f(doubled(3), backward=True, twice="a"),
     "girl_or_boy": lambda f: f({1: 0.5, 2: 0.6}),
-    "heads_and_back": lambda f: f(B=2, T=8, H=4, D=8),
+    "heads_and_back": lambda f: f(B=2, T=5, H=4, D=8),
     "head_grids": lambda f: f(torch.eye(3).repeat(4, 1, 1), list("a b")),
     "layer_gaps": lambda f: f({"a": [("wte", 0.0), ("h.0", 1e-15)], "b": [("wte", 1.0)]}),
     "learned_by_heart": lambda f: f([1, 2, 3], [3.0, 2.0, 1.0], [3.0, 2.5, 2.8]),
