@@ -42,7 +42,7 @@ EXAMPLES = {
     "count_grid": lambda f: f(torch.arange(64).view(8, 8), list("\n abquyz")),
     "curve_by_seconds": lambda f: f(COLAB),
     "curve_sheet": lambda f: f({"A": BROKEN, "B": BROKEN}, BROKEN),
-    "dealt_strip": lambda f: f(pieces=24, ranks=3, at_once=2, shards=4),
+    "dealt_strip": lambda f: f(list(range(24))[::-1], ranks=3, at_once=2, shards=5),
     "difference_grid": lambda f: f(torch.eye(8) / 10, list("\n abquyz")),
     "first_losses": lambda f: f(SCRIPT),
     "from_token_to_bet": lambda f: f(
