@@ -12,7 +12,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 __all__ = ["is_needed", "mended", "minified", "setup", "sha256", "unbroken", "unmarked"]
-__all__ += ["without_hosts"]
+__all__ += ["whole", "without_hosts"]
 
 BOOK = Path(__file__).resolve().parents[1]
 
@@ -25,6 +25,14 @@ THEBE_BODY = re.compile(
 )
 # “2 · 10⁻¹⁶” is one number. Code is left as it is.
 POWER = re.compile(r"<pre.*?</pre>|(?<=\d) · (?=10(?:[⁰¹²³⁴-⁹⁻]|<sup>))", re.S)
+# A cell of a table that says “0.42 to 0.70”; each number may carry the comment with its source.
+NUMBER = r"[\d.,]+(?:<!--.*?-->)?"
+RANGE = re.compile(rf"(<td[^>]*><p>{NUMBER}) to (?={NUMBER}</p></td>)")
+# A browser may end a line behind the hyphen of GPT-2 and between the two of an option.
+OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
+NAME = re.compile(
+    r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<!--.*?-->|<[^>]*>|GPT-\d", re.S
+)
 # Scripts may name the address where SVG got its name: nobody goes there.
 COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 
@@ -75,12 +83,28 @@ def mended(body: str) -> str:
 
 
 def unbroken(body: str) -> str:
-    """Keep a power of ten on one line.
+    """Keep on one line a power of ten, a range in a table, an option, and GPT-2.
 
     >>> unbroken("off by 2 · 10⁻¹⁶, 3 · 4")
     'off by 2&nbsp;·&nbsp;10⁻¹⁶, 3 · 4'
+    >>> unbroken("<td><p>0.42 to 0.70</p></td>")
+    '<td><p>0.42&nbsp;to&nbsp;0.70</p></td>'
+    >>> unbroken('<b title="GPT-2">GPT-2</b>, <span class="pre">--price</span>')
+    '<b title="GPT-2"><span class="whole">GPT-2</span></b>, <span class="whole">--price</span>'
     """
-    return POWER.sub(lambda found: found[0] if found[0][0] == "<" else "&nbsp;·&nbsp;", body)
+    body = POWER.sub(lambda found: found[0] if found[0][0] == "<" else "&nbsp;·&nbsp;", body)
+    body = RANGE.sub(r"\1&nbsp;to&nbsp;", body)
+    body = OPTION.sub(lambda found: whole(found[1]), body)
+    return NAME.sub(lambda found: found[0] if found[0][0] == "<" else whole(found[0]), body)
+
+
+def whole(words: str) -> str:
+    """Mark words that stand on one line.
+
+    >>> whole("GPT-2")
+    '<span class="whole">GPT-2</span>'
+    """
+    return f'<span class="whole">{words}</span>'
 
 
 def unmarked(body: str, styles: str) -> str:
