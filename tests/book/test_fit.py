@@ -128,3 +128,23 @@ def test_a_finger_sees_every_copy_button(touched, address, soups):
       return button.getBoundingClientRect().bottom - text.top;
     }""")
     assert over <= 1, "the button stands on the code"
+
+
+def test_a_reference_stands_beside_its_label_also_where_two_places_cite_it(page, address):
+    page.goto(f"{address}book/bibliography.html")
+    gaps = """entries => entries.map((entry) => {
+      const [label, text] = [".label", "p"].map((part) => entry.querySelector(part));
+      return text.getBoundingClientRect().left - label.getBoundingClientRect().right;
+    })"""
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        found = page.locator(".citation").evaluate_all(gaps)
+        assert found and min(found) >= 0, f"at {width} px"
+
+
+def test_the_index_is_as_wide_as_the_page(page, address):
+    page.goto(f"{address}genindex.html")
+    share = "lists => Math.max(...lists.map((list) => list.clientWidth))"
+    widest = page.locator(".genindextable ul").evaluate_all(share)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert widest > 300 and page.locator(".genindextable ul").evaluate_all(share) > 300
