@@ -22,15 +22,17 @@ ON_PAPER = """() => {
     filters: [...new Set(all("img").map((one) => style(one).filter))],
     grounds: [...new Set(all("pre").map((one) => style(one.parentElement).colorScheme))],
     alone: all("h1, h2, h3, h4").filter((one) => style(one).breakAfter !== "avoid").length,
-    broken: all("img, figure, div.highlight")
+    broken: all("img, figure, div.highlight, .cell_output > div")
       .filter((one) => style(one).breakInside !== "avoid").length,
     shut: all("details > :not(summary)").filter((one) => !one.checkVisibility()
       && style(one).display !== "none" && !one.closest(".stage")).length,
+    pressed: all("button:not(.option), input[type=range], .where a")
+      .filter((one) => one.checkVisibility()).length,
     cut: all("pre")
       .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1).length,
   };
 }"""
-GOOD = {"scheme": "light", "alone": 0, "broken": 0, "shut": 0, "cut": 0}
+GOOD = {"scheme": "light", "alone": 0, "broken": 0, "shut": 0, "pressed": 0, "cut": 0}
 
 
 @pytest.mark.parametrize("name", tiered(PAGES, of_each_kind(PAGES)))
