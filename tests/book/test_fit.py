@@ -133,8 +133,10 @@ def test_a_finger_sees_every_copy_button(touched, address, soups):
 def test_a_reference_stands_beside_its_label_also_where_two_places_cite_it(page, address):
     page.goto(f"{address}book/bibliography.html")
     gaps = """entries => entries.map((entry) => {
-      const [label, text] = [".label", "p"].map((part) => entry.querySelector(part));
-      return text.getBoundingClientRect().left - label.getBoundingClientRect().right;
+      const label = document.createRange();
+      label.selectNodeContents(entry.querySelector(".label"));
+      const text = entry.querySelector("p").getBoundingClientRect();
+      return text.left - label.getBoundingClientRect().right;
     })"""
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
