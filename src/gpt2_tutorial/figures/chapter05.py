@@ -103,7 +103,7 @@ def shape_flow(stages: Sequence[tuple[str, str]]) -> Picture:
     def draw(ax):
         bare(ax)
         ax.set_xlim(-0.45, len(stages) - 0.55)
-        ax.set_ylim(-0.7, 0.75)
+        ax.set_ylim(-0.42, 0.42)
         for i, (shape, label) in enumerate(stages):
             box(
                 ax,
@@ -117,7 +117,7 @@ def shape_flow(stages: Sequence[tuple[str, str]]) -> Picture:
             if i:
                 arrow(ax, (i - 0.58, 0.2), (i - 0.4, 0.2))
 
-    return Picture(draw, height=1.83)
+    return Picture(draw, height=1.06)
 
 
 def learned_by_heart(
