@@ -80,7 +80,9 @@ def formula_graph(
         if twice is not None:
             _pieces(ax, nodes, places, twice)
         ax.set_xlim(-0.45, max(x for x, _ in places.values()) + 0.45)
-        ax.set_ylim(-0.3, max(y for _, y in places.values()) + 0.3)
+        tallest = max(y for _, y in places.values())
+        above = tallest if twice is None else max(tallest, places[twice][1] + 0.4)
+        ax.set_ylim(-0.3, above + 0.3)
 
     return Picture(draw, height=2.76 if backward else 2.38)
 
