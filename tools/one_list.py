@@ -44,9 +44,9 @@ def layers() -> list[str]:
 
 def help_text() -> str:
     rows = []
-    for chapter, (_, modules) in plan.ROOMS.items():
+    for chapter, (_, modules) in (plan.ROOMS | plan.COMING).items():
         shown = [f"({name})" if name in plan.BACK_ROOMS else name for name in modules]
-        rows.append(f"    {chapter}  {', '.join(shown)}")
+        rows.append(f"    {chapter:<2}  {', '.join(shown)}")
     around = textwrap.fill(", ".join((*plan.SUPPORT, *plan.BEHIND_THE_SCENES[2:])), 84)
     return HELP.format(chapters="\n".join(rows), around=around)
 
@@ -58,7 +58,8 @@ def written(root: Path) -> dict[Path, str]:
         return {}
     text = replaced(settings.read_text(encoding="utf-8"), "layers = [", layers())
     notebooks = "".join(p.read_text(encoding="utf-8") for p in (root / "notebooks").glob("*.ipynb"))
-    on_pages = [name for name in (*plan.GROUND, *plan.ORDER) if f'"src:{name}"' in notebooks]
+    shown = [name for name in (*plan.GROUND, *plan.ORDER) if f'"src:{name}"' in notebooks]
+    on_pages = [*shown, *plan.TO_BE_TAUGHT]
     on_pages = [f"src/{PACKAGE}/{name}.py" for name in (*on_pages, "launch/train_gpt2")]
     text = replaced(text, "exclude = [", [*on_pages, "notebooks/*"])
     version = re.search(r"(?m)^__version__ = .*\n", package.read_text(encoding="utf-8"))[0]

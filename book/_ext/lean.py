@@ -11,7 +11,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-__all__ = ["is_needed", "mended", "minified", "setup", "sha256", "unbroken", "unmarked"]
+__all__ = ["fitting", "is_needed", "mended", "minified", "setup", "sha256", "unbroken", "unmarked"]
 __all__ += ["whole", "without_hosts"]
 
 BOOK = Path(__file__).resolve().parents[1]
@@ -23,16 +23,13 @@ NEEDED_FOR = {"design-tabs": "sd-tab-set", "sphinx-design": 'class="sd-'}
 THEBE_BODY = re.compile(
     r'<script type="text/x-thebe.*?</script>\s*<script>kernelName.*?</script>', re.S
 )
+COMMENT = re.compile(r"<!--.*?-->", re.S)  # what tools read: a number's source, a toy's place
 # “2 · 10⁻¹⁶” is one number. Code is left as it is.
 POWER = re.compile(r"<pre.*?</pre>|(?<=\d) · (?=10(?:[⁰¹²³⁴-⁹⁻]|<sup>))", re.S)
-# A cell of a table that says “0.42 to 0.70”; each number may carry the comment with its source.
-NUMBER = r"[\d.,]+(?:<!--.*?-->)?"
-RANGE = re.compile(rf"(<td[^>]*><p>{NUMBER}) to (?={NUMBER}</p></td>)")
+RANGE = re.compile(r"(<td[^>]*><p>[\d.,]+) to (?=[\d.,]+</p></td>)")  # a cell: “0.42 to 0.70”
 # A browser may end a line behind the hyphen of GPT-2 and between the two of an option.
 OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
-NAME = re.compile(
-    r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<!--.*?-->|<[^>]*>|GPT-\d", re.S
-)
+NAME = re.compile(r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d", re.S)
 # Scripts may name the address where SVG got its name: nobody goes there.
 COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 
@@ -57,6 +54,22 @@ def minified(css: str) -> str:
     css = re.sub(r"/\*.*?\*/", "", css, flags=re.S)
     css = re.sub(r"\s+", " ", css)
     return re.sub(r";?\s*([{};,])\s*", r"\1", css).strip()
+
+
+def fitting(styles: str, body: str) -> str:
+    """Take away the rules of the toys that a page does not have.
+
+    >>> fitting("p{margin: 0}#play-ring .dot,#play-ring p{fill: red}", '<figure id="play-road">')
+    'p{margin: 0}'
+    """
+
+    def here(rule: re.Match[str]) -> str:
+        toys = [re.findall(r"#(play-[\w-]+)", selector) for selector in rule[1].split(",")]
+        others = all(toys) and not any(f'id="{name}"' in body for names in toys for name in names)
+        return "" if others else rule[0]
+
+    styles = re.sub(r"([^{}]+)\{[^{}]*\}", here, styles)
+    return re.sub(r"@media[^{}]*\{\}", "", styles)  # what held nothing else
 
 
 def without_hosts(script: str) -> str:
@@ -108,18 +121,26 @@ def whole(words: str) -> str:
 
 
 def unmarked(body: str, styles: str) -> str:
-    """Take away the spans that no style names: three of four in a page's code colour nothing.
+    """Take away the spans that no style names, and make one of two alike that meet.
+
+    Three of four in a page's code colour nothing, and a docstring has one a line.
 
     >>> unmarked('<span class="n">x</span> <span class="mi">1</span>', ".mi{color: red}")
     'x <span class="mi">1</span>'
+    >>> unmarked('<span class="c">a</span> <span class="c">b</span>', ".c{color: red}")
+    '<span class="c">a b</span>'
     """
     named = set(re.findall(r"\.(-?[A-Za-z][\w-]*)", styles))
 
     def bare(match: re.Match[str]) -> str:
         return match[0] if named & set(match[1].split()) else match[2]
 
+    body = body.replace("<span></span>", "")  # Pygments begins every block of code with one
     for _ in range(2):  # the signatures of the API page have one inside the other
         body = re.sub(r'<span class="([^"]*)">([^<]*)</span>', bare, body)
+    met = re.compile(r'<span class="(\w+)">([^<]*)</span>(\s*)(?:<span class="\1">([^<]*)</span>)')
+    while met.search(body):
+        body = met.sub(r'<span class="\1">\2\3\4</span>', body)
     return body
 
 
@@ -158,13 +179,14 @@ def _size(file: str | None) -> str:
 
 def _slim(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     pictures = {name: str(Path(app.srcdir, file)) for file, name in app.builder.images.items()}
-    body = with_sizes(unbroken(mended(THEBE_BODY.sub("", context.get("body", "")))), pictures)
+    body = COMMENT.sub("", THEBE_BODY.sub("", context.get("body", "")))
+    body = with_sizes(unbroken(mended(body)), pictures)
     for kind in ("script_files", "css_files"):
         assets = context.get(kind, [])
         context[kind] = [a for a in assets if is_needed(str(getattr(a, "filename", a)), body)]
     sheets = sorted((BOOK / "_styles").glob("*.css"))
     styles = minified("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))
-    body, context["styles"] = unmarked(body, styles), styles
+    body, context["styles"] = unmarked(body, styles), fitting(styles, body)
     first = (BOOK / "_scripts" / "head.js").read_text(encoding="utf-8")
     context["first_script"], context["first_script_hash"] = first, sha256(first)
     context["has_code"] = 'class="highlight' in body

@@ -25,6 +25,7 @@ SEARCH |= {"searchtools.js", "sphinx_highlight.js"}
 # An address of another host. The name of SVG looks like one, and nobody goes there.
 HOST = re.compile(r"""(?:https?:|["'`(])//(?!www\.w3\.org/)[\w-]+\.[^\s"']*""")
 LEFT = re.compile(r".{0,20}(?:`|\*\*\S[^*\n]*\*\*|\\\$|\]\(|\[\[[a-z]+:|<!--|\{ref\}).{0,20}")
+MOST_WORDS = 45_000  # a page's text and styles, without pictures, toys and scripts
 MOST_BYTES = 100_000  # a quarter of what the book allows itself
 COLAB = "https://colab.research.google.com/github/x-jesse/GPT-2/blob/main/"
 
@@ -123,6 +124,10 @@ def test_a_page_weighs_little_before_its_pictures(site, name):
     files = [site / f"{name}.html", *((site / f"{name}.html").parent / one for one in sources)]
     compressed = sum(len(gzip.compress(file.read_bytes())) for file in files)
     assert compressed < MOST_BYTES, f"{name} weighs {compressed:,} bytes"
+    text = files[0].read_text(encoding="utf-8")
+    text = re.sub(r'<figure class="play.*?</figure>', "", text, flags=re.S)  # a toy comes later
+    words = len(gzip.compress(text.encode()))
+    assert words < MOST_WORDS, f"{name} itself weighs {words:,} bytes without its toys"
 
 
 def test_the_index_knows_which_chapters_are_there(soups):
