@@ -26,6 +26,7 @@ THEBE_BODY = re.compile(
 COMMENT = re.compile(r"<!--.*?-->", re.S)  # what tools read: a number's source, a toy's place
 # “2 · 10⁻¹⁶” is one number. Code is left as it is.
 POWER = re.compile(r"<pre.*?</pre>|(?<=\d) · (?=10(?:[⁰¹²³⁴-⁹⁻]|<sup>))", re.S)
+PART = re.compile(r"#play-[\w-]+|\.citation\b|\.ladder\b")  # what only some pages have
 RANGE = re.compile(r"(<td[^>]*><p>[\d.,]+) to (?=[\d.,]+</p></td>)")  # a cell: “0.42 to 0.70”
 # A browser may end a line behind the hyphen of GPT-2 and between the two of an option.
 OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
@@ -57,16 +58,18 @@ def minified(css: str) -> str:
 
 
 def fitting(styles: str, body: str) -> str:
-    """Take away the rules of the toys that a page does not have.
+    """Take away the rules of the toys, ladders and references that a page does not have.
 
     >>> fitting("p{margin: 0}#play-ring .dot,#play-ring p{fill: red}", '<figure id="play-road">')
     'p{margin: 0}'
+    >>> fitting(".citation{display: grid}", "<p>"), fitting(".citation{a: b}", '"citation"')
+    ('', '.citation{a: b}')
     """
 
     def here(rule: re.Match[str]) -> str:
-        toys = [re.findall(r"#(play-[\w-]+)", selector) for selector in rule[1].split(",")]
-        others = all(toys) and not any(f'id="{name}"' in body for names in toys for name in names)
-        return "" if others else rule[0]
+        parts = [PART.findall(selector) for selector in rule[1].split(",")]
+        known = any(f'"{part[1:]}"' in body for found in parts for part in found)
+        return rule[0] if known or not all(parts) else ""
 
     styles = re.sub(r"([^{}]+)\{[^{}]*\}", here, styles)
     return re.sub(r"@media[^{}]*\{\}", "", styles)  # what held nothing else
