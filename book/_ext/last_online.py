@@ -15,10 +15,10 @@ def said(file: Path) -> str:
     """Say what `file`, the weekly run's results/online.json, holds about installing on Colab.
 
     >>> said(Path("nowhere.json"))
-    'not measured yet: run this cell'
+    'nobody has timed it yet'
     """
     if not file.exists():
-        return "not measured yet: run this cell"
+        return "nobody has timed it yet"
     found = json.loads(file.read_text(encoding="utf-8"))
     install = found["install"]
     if not install["works"]:

@@ -12,7 +12,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 __all__ = ["fitting", "is_needed", "mended", "minified", "setup", "sha256", "unbroken", "unmarked"]
-__all__ += ["without_hosts"]
+__all__ += ["whole", "without_hosts"]
 
 BOOK = Path(__file__).resolve().parents[1]
 
@@ -26,6 +26,11 @@ THEBE_BODY = re.compile(
 COMMENT = re.compile(r"<!--.*?-->", re.S)  # what tools read: a number's source, a toy's place
 # “2 · 10⁻¹⁶” is one number. Code is left as it is.
 POWER = re.compile(r"<pre.*?</pre>|(?<=\d) · (?=10(?:[⁰¹²³⁴-⁹⁻]|<sup>))", re.S)
+PART = re.compile(r"#play-[\w-]+|\.citation\b|\.ladder\b")  # what only some pages have
+RANGE = re.compile(r"(<td[^>]*><p>[\d.,]+) to (?=[\d.,]+</p></td>)")  # a cell: “0.42 to 0.70”
+# A browser may end a line behind the hyphen of GPT-2 and between the two of an option.
+OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
+NAME = re.compile(r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d", re.S)
 # Scripts may name the address where SVG got its name: nobody goes there.
 COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 
@@ -53,16 +58,18 @@ def minified(css: str) -> str:
 
 
 def fitting(styles: str, body: str) -> str:
-    """Take away the rules of the toys that a page does not have.
+    """Take away the rules of the toys, ladders and references that a page does not have.
 
     >>> fitting("p{margin: 0}#play-ring .dot,#play-ring p{fill: red}", '<figure id="play-road">')
     'p{margin: 0}'
+    >>> fitting(".citation{display: grid}", "<p>"), fitting(".citation{a: b}", '"citation"')
+    ('', '.citation{a: b}')
     """
 
     def here(rule: re.Match[str]) -> str:
-        toys = [re.findall(r"#(play-[\w-]+)", selector) for selector in rule[1].split(",")]
-        others = all(toys) and not any(f'id="{name}"' in body for names in toys for name in names)
-        return "" if others else rule[0]
+        parts = [PART.findall(selector) for selector in rule[1].split(",")]
+        known = any(f'"{part[1:]}"' in body for found in parts for part in found)
+        return rule[0] if known or not all(parts) else ""
 
     styles = re.sub(r"([^{}]+)\{[^{}]*\}", here, styles)
     return re.sub(r"@media[^{}]*\{\}", "", styles)  # what held nothing else
@@ -92,12 +99,28 @@ def mended(body: str) -> str:
 
 
 def unbroken(body: str) -> str:
-    """Keep a power of ten on one line.
+    """Keep on one line a power of ten, a range in a table, an option, and GPT-2.
 
     >>> unbroken("off by 2 · 10⁻¹⁶, 3 · 4")
     'off by 2&nbsp;·&nbsp;10⁻¹⁶, 3 · 4'
+    >>> unbroken("<td><p>0.42 to 0.70</p></td>")
+    '<td><p>0.42&nbsp;to&nbsp;0.70</p></td>'
+    >>> unbroken('<b title="GPT-2">GPT-2</b>, <span class="pre">--price</span>')
+    '<b title="GPT-2"><span class="whole">GPT-2</span></b>, <span class="whole">--price</span>'
     """
-    return POWER.sub(lambda found: found[0] if found[0][0] == "<" else "&nbsp;·&nbsp;", body)
+    body = POWER.sub(lambda found: found[0] if found[0][0] == "<" else "&nbsp;·&nbsp;", body)
+    body = RANGE.sub(r"\1&nbsp;to&nbsp;", body)
+    body = OPTION.sub(lambda found: whole(found[1]), body)
+    return NAME.sub(lambda found: found[0] if found[0][0] == "<" else whole(found[0]), body)
+
+
+def whole(words: str) -> str:
+    """Mark words that stand on one line.
+
+    >>> whole("GPT-2")
+    '<span class="whole">GPT-2</span>'
+    """
+    return f'<span class="whole">{words}</span>'
 
 
 def unmarked(body: str, styles: str) -> str:

@@ -108,6 +108,6 @@ def test_the_card_has_the_size_that_readers_of_cards_expect(tmp_path):
 )
 def test_the_page_says_what_the_weekly_run_found(tmp_path, install, words):
     file = tmp_path / "online.json"
-    assert last_online.said(file) == "not measured yet: run this cell"
+    assert last_online.said(file) == "nobody has timed it yet"
     file.write_text(json.dumps({"date": "2026-11-30", "install": install}))
     assert last_online.said(file) == words

@@ -66,6 +66,15 @@ def test_a_figure_is_as_wide_as_the_column_and_on_a_phone_as_the_screen(page, ad
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_on_a_phone_the_stripe_of_what_is_wrong_covers_no_figure(page, address):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}notebooks/16_ddp.html")
+    box = page.locator(".wrong:has(figure img)").first
+    stripe = box.evaluate("""box => box.getBoundingClientRect().left
+      + parseFloat(getComputedStyle(box, "::before").width)""")
+    assert box.locator("figure img").first.bounding_box()["x"] >= stripe
+
+
 @pytest.mark.parametrize(
     ("body", "low", "high"),
     [

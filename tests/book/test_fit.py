@@ -26,13 +26,13 @@ CUT = """selector => [...document.querySelectorAll(selector)]
   .filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth)
   .map((box) => `${box.scrollWidth} in ${box.clientWidth}: ${box.textContent.slice(0, 60)}`)"""
 
-# A power of ten in a text, and how many lines it stands on.
+# A power of ten in a text, GPT-2, an option of a command: on how many lines each stands.
 BROKEN = r"""() => {
   const walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
   const broken = [];
   for (let text = walk.nextNode(); text; text = walk.nextNode()) {
     if (text.parentElement.closest("pre, details:not([open])")) continue;
-    for (const found of text.data.matchAll(/(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+/g)) {
+    for (const found of text.data.matchAll(/(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+|GPT-\d|--[a-z]\S*/g)) {
       const range = document.createRange();
       range.setStart(text, found.index);
       range.setEnd(text, found.index + found[0].length);
@@ -63,15 +63,17 @@ ON_PAPER = """() => {
     filters: [...new Set(all("img").map((one) => style(one).filter))],
     grounds: [...new Set(all("pre").map((one) => style(one.parentElement).colorScheme))],
     alone: all("h1, h2, h3, h4").filter((one) => style(one).breakAfter !== "avoid").length,
-    broken: all("img, figure, div.highlight")
+    broken: all("img, figure, div.highlight, .cell_output > div")
       .filter((one) => style(one).breakInside !== "avoid").length,
     shut: all("details > :not(summary)").filter((one) => !one.checkVisibility()
       && style(one).display !== "none" && !one.closest(".stage")).length,
+    pressed: all("button:not(.option), input[type=range], .where a")
+      .filter((one) => one.checkVisibility()).length,
     cut: all("pre")
       .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1).length,
   };
 }"""
-GOOD = {"scheme": "light", "alone": 0, "broken": 0, "shut": 0, "cut": 0}
+GOOD = {"scheme": "light", "alone": 0, "broken": 0, "shut": 0, "pressed": 0, "cut": 0}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_paper_is_white_whole_and_open(opened):
 
 @pytest.mark.parametrize("widths", tiered([NARROW, WIDTHS], [NARROW]), ids=len)
 @pytest.mark.parametrize("opened", tiered(PAGES, of_each_kind(PAGES)), indirect=True)
-def test_no_table_is_cut_and_no_power_broken_at_any_width(opened, widths):
+def test_no_table_is_cut_and_no_power_or_name_broken_at_any_width(opened, widths):
     """Boards and ladders fit everywhere; a wide table of the text may scroll where it is narrow."""
     opened.emulate_media(media="screen")
     opened.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
@@ -191,3 +193,25 @@ def test_a_finger_sees_every_copy_button(touched, address, soups, names):
       return button.getBoundingClientRect().bottom - text.top;
     }""")
     assert over <= 1, "the button stands on the code"
+
+
+def test_a_reference_stands_beside_its_label_also_where_two_places_cite_it(page, address):
+    page.goto(f"{address}book/bibliography.html")
+    gaps = """entries => entries.map((entry) => {
+      const label = document.createRange();
+      label.selectNodeContents(entry.querySelector(".label"));
+      const text = entry.querySelector("p").getBoundingClientRect();
+      return text.left - label.getBoundingClientRect().right;
+    })"""
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        found = page.locator(".citation").evaluate_all(gaps)
+        assert found and min(found) >= 0, f"at {width} px"
+
+
+def test_the_index_is_as_wide_as_the_page(page, address):
+    page.goto(f"{address}genindex.html")
+    share = "lists => Math.max(...lists.map((list) => list.clientWidth))"
+    widest = page.locator(".genindextable ul").evaluate_all(share)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert widest > 300 and page.locator(".genindextable ul").evaluate_all(share) > 300

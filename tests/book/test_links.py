@@ -115,7 +115,7 @@ def test_a_link_leads_to_what_its_words_name(site, name):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_every_new_word_of_a_chapter_leads_to_its_entry(site, name):
     meant = {
-        term["id"]: term.find_next_sibling("dd").get_text(strip=True)
+        term["id"]: term.find_next_sibling("dd").get_text().strip()
         for term in article(site, GLOSSARY).select(".glossary dt")
     }
     found = article(site, name).select("a.term")

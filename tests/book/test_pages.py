@@ -24,6 +24,7 @@ SEARCH |= {"searchtools.js", "sphinx_highlight.js"}
 
 # An address of another host. The name of SVG looks like one, and nobody goes there.
 HOST = re.compile(r"""(?:https?:|["'`(])//(?!www\.w3\.org/)[\w-]+\.[^\s"']*""")
+LEFT = re.compile(r".{0,20}(?:`|\*\*\S[^*\n]*\*\*|\\\$|\]\(|\[\[[a-z]+:|<!--|\{ref\}).{0,20}")
 MOST_WORDS = 45_000  # a page's text and styles, without pictures, toys and scripts
 MOST_BYTES = 100_000  # a quarter of what the book allows itself
 COLAB = "https://colab.research.google.com/github/x-jesse/GPT-2/blob/main/"
@@ -184,6 +185,15 @@ def test_the_sitemap_names_every_page_once(site):
 def test_maths_was_rendered_while_building(soups, name):
     for formula in article(soups, name).select(".math"):
         assert formula.select_one("math"), f"{formula.get_text()!r} is still LaTeX"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_markup_is_left_in_the_text(site, name):
+    """A fold's title, for one, is HTML: a backtick in it stays one."""
+    text = article({name: parsed(site / f"{name}.html")}, name)
+    for code in text.select("pre, code, dt.sig, math, script, style"):
+        code.extract()
+    assert LEFT.findall(text.get_text()) == []
 
 
 @pytest.mark.parametrize("name", EVERY)

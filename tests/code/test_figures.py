@@ -43,7 +43,7 @@ EXAMPLES = {
     "count_grid": lambda f: f(torch.arange(64).view(8, 8), list("\n abquyz")),
     "curve_by_seconds": lambda f: f(COLAB),
     "curve_sheet": lambda f: f({"A": BROKEN, "B": BROKEN}, BROKEN),
-    "dealt_strip": lambda f: f(pieces=24, ranks=3, at_once=2, shards=4),
+    "dealt_strip": lambda f: f(list(range(24))[::-1], ranks=3, at_once=2, shards=5),
     "difference_grid": lambda f: f(torch.eye(8) / 10, list("\n abquyz")),
     "first_losses": lambda f: f(SCRIPT),
     "from_token_to_bet": lambda f: f(
@@ -57,7 +57,7 @@ EXAMPLES = {
     ),
     "formula_graph": lambda f: f(doubled(3), backward=True, twice="a"),
     "girl_or_boy": lambda f: f({1: 0.5, 2: 0.6}),
-    "heads_and_back": lambda f: f(B=2, T=8, H=4, D=8),
+    "heads_and_back": lambda f: f(B=2, T=5, H=4, D=8),
     "head_grids": lambda f: f(torch.eye(3).repeat(4, 1, 1), list("a b")),
     "layer_gaps": lambda f: f({"a": [("wte", 0.0), ("h.0", 1e-15)], "b": [("wte", 1.0)]}),
     "learned_by_heart": lambda f: f([1, 2, 3], [3.0, 2.0, 1.0], [3.0, 2.5, 2.8]),

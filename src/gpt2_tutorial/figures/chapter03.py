@@ -64,23 +64,27 @@ def formula_graph(
 
     def draw(ax):
         bare(ax)
+        boxes = {}
+        for name, node in nodes.items():
+            text = f"{name}\n{node.data:g}".replace("-", "−")
+            if backward:
+                text += f"\nblame {node.grad:g}".replace("-", "−")
+            face = ORANGE if name == twice else PALE
+            boxes[name] = box(ax, *places[name], text, face=face, fontsize=SMALL)
         for name, node in nodes.items():
             uses = [names[id(part)] for part, _ in node.made_from]
             for i, (used, (_, slope)) in enumerate(zip(uses, node.made_from, strict=True)):
                 bend = 0.0 if uses.count(used) == 1 else (0.35, -0.35)[i % 2]
-                _edge(ax, places[used], places[name], bend, slope if backward else None)
-        for name, node in nodes.items():
-            x, y = places[name]
-            text = f"{name}\n{node.data:g}".replace("-", "−")
-            if backward:
-                text += f"\nblame {node.grad:g}".replace("-", "−")
-            box(ax, x, y, text, face=ORANGE if name == twice else PALE, fontsize=SMALL)
+                ends = (places[used], boxes[used]), (places[name], boxes[name])
+                _edge(ax, *ends, bend, slope if backward else None)
         if twice is not None:
             _pieces(ax, nodes, places, twice)
         ax.set_xlim(-0.45, max(x for x, _ in places.values()) + 0.45)
-        ax.set_ylim(-0.55, max(y for _, y in places.values()) + 0.5)
+        tallest = max(y for _, y in places.values())
+        above = tallest if twice is None else max(tallest, places[twice][1] + 0.4)
+        ax.set_ylim(-0.3, above + 0.3)
 
-    return Picture(draw, height=3.54 if backward else 3.05)
+    return Picture(draw, height=2.76 if backward else 2.38)
 
 
 def _places(nodes: Mapping[str, object]) -> dict[str, tuple[float, float]]:
@@ -99,18 +103,20 @@ def _places(nodes: Mapping[str, object]) -> dict[str, tuple[float, float]]:
     }
 
 
-def _edge(ax, start: tuple, end: tuple, bend: float, slope: float | None) -> None:
-    """An arrow to the user; or, with a slope, a dashed one back to the part."""
-    back = slope is not None
+def _edge(ax, part: tuple, user: tuple, bend: float, slope: float | None) -> None:
+    """An arrow from box to box, to the user; or, with a slope, a dashed one back to the part."""
+    back, (start, box_a), (end, box_b) = slope is not None, part, user
     look = {
         "arrowstyle": "<|-" if back else "-|>",
         "color": VERMILLION if back else BLACK,
         "linestyle": "--" if back else "-",
         "connectionstyle": f"arc3,rad={bend}",
-        "shrinkA": 31,
-        "shrinkB": 31,
+        "patchA": box_a,
+        "patchB": box_b,
+        "shrinkA": 3,
+        "shrinkB": 3,
     }
-    ax.annotate("", xy=end, xytext=start, arrowprops=look, zorder=0)
+    ax.annotate("", xy=end, xytext=start, arrowprops=look)
     if back:
         x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 - 0.62 * bend + 0.14
         label = f"×{slope:g}".replace("-", "−")

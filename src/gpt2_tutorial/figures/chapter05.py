@@ -103,7 +103,7 @@ def shape_flow(stages: Sequence[tuple[str, str]]) -> Picture:
     def draw(ax):
         bare(ax)
         ax.set_xlim(-0.45, len(stages) - 0.55)
-        ax.set_ylim(-0.7, 0.75)
+        ax.set_ylim(-0.42, 0.42)
         for i, (shape, label) in enumerate(stages):
             box(
                 ax,
@@ -117,7 +117,7 @@ def shape_flow(stages: Sequence[tuple[str, str]]) -> Picture:
             if i:
                 arrow(ax, (i - 0.58, 0.2), (i - 0.4, 0.2))
 
-    return Picture(draw, height=1.83)
+    return Picture(draw, height=1.06)
 
 
 def learned_by_heart(
@@ -156,7 +156,7 @@ def one_vector(sentences: Sequence[str], word: str, vector: Sequence[float]) -> 
         bare(ax)
         top = len(sentences) - 1
         ax.set_xlim(0, 10)
-        ax.set_ylim(-0.7, top + 0.7)
+        ax.set_ylim(-0.4, max(top + 0.4, top / 2 + 0.8))
         for i, sentence in enumerate(sentences):
             before, _, after = sentence.partition(word)
             parts = (("right", 2.85, before), ("center", 3.4, word), ("left", 3.95, after))
@@ -168,4 +168,4 @@ def one_vector(sentences: Sequence[str], word: str, vector: Sequence[float]) -> 
         box(ax, 8.65, top / 2, f"({numbers})", face=ORANGE)
         ax.text(8.65, top / 2 + 0.5, f"the row of “{word}”", ha="center", fontsize=SMALL)
 
-    return Picture(draw, height=0.98 + 0.61 * len(sentences))
+    return Picture(draw, height=0.46 + 0.61 * len(sentences))

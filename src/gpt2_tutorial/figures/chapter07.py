@@ -28,24 +28,26 @@ from gpt2_tutorial.figures.style import (
 def attention_frames(q, k, v, tokens: Sequence[str]) -> Picture:
     """The six steps of attention on a few tokens, one frame each, with all their numbers.
 
-    The row of the last token is framed from the second step on: the query that is followed.
+    The last token is framed in every step: what it asks, its row of the grid, what it gets.
     """
     root = math.sqrt(q.size(-1))
     scores = q @ k.T
     masked = (scores / root).masked_fill(scores.new_ones(scores.shape).triu(1).bool(), -math.inf)
     weights = masked.softmax(-1)
-    wide, high = 226, 118 + 34 * len(tokens)
+    wide, high = 226, 134 + 34 * len(tokens)
+    last, below = tokens[-1], 62 + 34 * len(tokens)  # the last token, and the top of its row
 
     def draw(ax):
+        row = f"the row of {last}"
         steps = (
-            ("project", "three vectors a token", None),
-            ("score", "every q times every k", scores),
-            ("scale", f"divided by √{q.size(-1)} = {root:.2f}", scores / root),
-            ("mask", "−∞ hides what is to come", masked),
-            ("weigh", "softmax: a row sums to 1", weights),
-            ("mix", "weights times v", None),
+            ("project", "three vectors a token", None, f"what {last} asks"),
+            ("score", "every q times every k", scores, row),
+            ("scale", f"divided by √{q.size(-1)} = {root:.2f}", scores / root, row),
+            ("mask", "−∞ hides what is to come", masked, row),
+            ("weigh", "softmax: a row sums to 1", weights, row),
+            ("mix", "weights times v", None, f"what {last} gets"),
         )
-        for i, (name, says, grid) in enumerate(steps):
+        for i, (name, says, grid, framed) in enumerate(steps):
             x, y = 239 * (i % 3), (high + 14) * (i // 3)
             panel(ax, x, y, wide, high)
             badge(ax, x + 22, y + 22, i + 1)
@@ -53,9 +55,12 @@ def attention_frames(q, k, v, tokens: Sequence[str]) -> Picture:
             say(ax, x + 12, y + 51, says, ha="left", size=SMALL)
             if grid is not None:
                 _followed(ax, x + 12, y + 72, grid, tokens)
+            say(ax, x + 12, y + high - 18, f"framed: {framed}", ha="left", size=SMALL)
         groups = (("q", q, BLUE), ("k", k, ORANGE), ("v", v, GREEN))
         _vectors(ax, 12, 72, groups, tokens, 60)
+        frame(ax, 42, below, 52, 30, width=2.4)
         _vectors(ax, 478 + 12, high + 14 + 72, [("out", weights @ v, PURPLE)], tokens, 110)
+        frame(ax, 478 + 42, high + 14 + below, 102, 30, width=2.4)
 
     return sheet(draw, height=2 * high + 14)
 

@@ -26,6 +26,7 @@ from gpt2_tutorial.figures.style import (
 
 HEADS = (SKY, ORANGE)  # the colours of head 0 and head 1
 HUES = (SKY, ORANGE, GREEN, PURPLE)  # of more heads, over and over
+ROW_HIGH, ACROSS_ROW = 18, 178  # a token in the picture of the way through the heads
 
 
 def memory_strip(ways: Mapping[str, torch.Tensor]) -> Picture:
@@ -114,39 +115,64 @@ def heads_and_back(B: int, T: int, H: int, D: int) -> Picture:
 
     A row is a token, a colour is a head. In the end every number holds something of all heads.
     """
-    hues, rows = [HUES[h % len(HUES)] for h in range(H)], min(T, 4)
+    hues, step = [HUES[h % len(HUES)] for h in range(H)], ROW_HIGH + 4
     steps = (
-        ("project", "(B, T, C)", (B, T, H * D)),
-        ("view: cut rows", "(B, T, H, D)", (B, T, H, D)),
-        ("transpose", "(B, H, T, D)", (B, H, T, D)),
-        ("attend alone", "(B, H, T, D)", (B, H, T, D)),
-        ("merge", "(B, T, C)", (B, T, H * D)),
-        ("mix: output map", "(B, T, C)", (B, T, H * D)),
+        ("project", "(B, T, C)", (B, T, H * D), "a row is a token"),
+        ("view: cut rows", "(B, T, H, D)", (B, T, H, D), "each row in H pieces"),
+        ("transpose", "(B, H, T, D)", (B, H, T, D), "a colour is a head"),
+        ("attend alone", "(B, H, T, D)", (B, H, T, D), "a head mixes rows so far"),
+        ("merge", "(B, T, C)", (B, T, H * D), "side by side again"),
+        ("mix: output map", "(B, T, C)", (B, T, H * D), "all heads in each number"),
     )
+    high = 130 + step * T
 
     def draw(ax):
-        for i, (name, letters, sizes) in enumerate(steps):
-            x, y = 239 * (i % 3), 238 * (i // 3)
-            panel(ax, x, y, 226, 224)
+        for i, (name, letters, sizes, says) in enumerate(steps):
+            x, y = 239 * (i % 3), (high + 14) * (i // 3)
+            panel(ax, x, y, 226, high)
             badge(ax, x + 22, y + 22, i + 1)
             say(ax, x + 42, y + 23, name, ha="left", fontweight="bold")
-            say(ax, x + 12, y + 52, letters, ha="left", size=SMALL)
-            say(ax, x + 12, y + 74, f"= {sizes}", ha="left", size=SMALL)
-            for row in range(rows):
-                _row(ax, x + 17, y + 96 + 26 * row, hues, i, row)
-        for h in range(H):
-            for x, y in ((478, 209), (0, 238 + 209)):
-                say(ax, x + 17 + (h + 0.5) * 192 / H, y, f"h{h}", size=SMALL, ha="center")
+            say(ax, x + 12, y + 51, f"{letters} = {sizes}", ha="left", size=SMALL)
+            say(ax, x + 12, y + 73, says, ha="left", size=SMALL)
+            for row in range(T):
+                _row(ax, x + 36, y + 96 + step * row, hues, i, row)
+            _span(ax, (x + 28, y + 96), (x + 28, y + 92 + step * T), f"T = {T}", (-10, 0))
+            below = y + 102 + step * T
+            if i == 1:
+                left, right = _sides(0, H, i)
+                _span(ax, (x + 36 + left, below), (x + 36 + right, below), f"D = {D}", (4, 14))
+            elif i in (2, 3):
+                for h in range(H):
+                    middle = x + 36 + sum(_sides(h, H, i)) / 2
+                    say(ax, middle, below + 8, f"h{h}", size=SMALL)
+            else:
+                _span(ax, (x + 36, below), (x + 36 + ACROSS_ROW, below), f"C = {H * D}", (0, 14))
 
-    return sheet(draw, height=462)
+    return sheet(draw, height=2 * high + 14)
+
+
+def _sides(head: int, heads: int, step: int) -> tuple[float, float]:
+    """Where a head's piece of a row begins and ends in one of the six frames."""
+    piece, gap = ACROSS_ROW / heads, (0, 3, 12, 12, 0, 0)[step]
+    return head * piece + gap / 2, (head + 1) * piece - gap / 2
+
+
+def _span(ax, start: tuple, end: tuple, text: str, beside: tuple) -> None:
+    """A line along one side, with how many things lie along it."""
+    ax.plot(*zip(start, end, strict=True), color=BLACK, linewidth=1.2)
+    flat = start[1] == end[1]
+    for x, y in (start, end):
+        tick = ([x, x], [y - 4, y + 4]) if flat else ([x - 4, x + 4], [y, y])
+        ax.plot(*tick, color=BLACK, linewidth=1.2)
+    middle = (start[0] + end[0]) / 2 + beside[0], (start[1] + end[1]) / 2 + beside[1]
+    say(ax, *middle, text, size=SMALL, rotation=0 if flat else 90)
 
 
 def _row(ax, x: float, y: float, hues: Sequence[str], step: int, row: int) -> None:
     """One token's numbers in one of the six frames."""
-    piece = 192 / len(hues)
-    gap = (0, 3, 12, 12, 0, 0)[step]
     for h, hue in enumerate(hues):
-        left, wide = x + h * piece + gap / 2, piece - gap
+        left, right = _sides(h, len(hues), step)
+        left, wide = x + left, right - left
         if step == 3:  # what the head has gathered: this row and those above it
             for part in range(row + 1):
                 shade = tint(hue, 0.35 + 0.5 * (part + 1) / (row + 1))
@@ -158,13 +184,13 @@ def _row(ax, x: float, y: float, hues: Sequence[str], step: int, row: int) -> No
         else:
             _band(ax, left, y, wide, tint(hue, 0.75))
         if step in (1, 2, 3):
-            frame(ax, left, y, wide, 22, width=1)
+            frame(ax, left, y, wide, ROW_HIGH, width=1)
     if step in (0, 4, 5):
-        frame(ax, x, y, 192, 22, width=1)
+        frame(ax, x, y, ACROSS_ROW, ROW_HIGH, width=1)
 
 
 def _band(ax, x: float, y: float, wide: float, face: str) -> None:
-    ax.add_patch(Rectangle((x, y), wide, 22, facecolor=face, linewidth=0))
+    ax.add_patch(Rectangle((x, y), wide, ROW_HIGH, facecolor=face, linewidth=0))
 
 
 def self_and_cross() -> Picture:

@@ -23,6 +23,11 @@ from gpt2_tutorial.figures.style import (
     tint,
 )
 
+KEPT = {
+    "largest": "highest score so far",
+    "sum": "weights, added up",
+    "mixed": "weight times V, added up",
+}
 LOOKS = ((VERMILLION, "o", "-"), (BLUE, "s", "--"), (GREEN, "^", ":"))
 
 
@@ -38,7 +43,7 @@ def score_tiles(blocks: int, row: int, column: int) -> Picture:
             order[i, j] = len(order) + 1
 
     def draw(ax):
-        panel(ax, 0, 0, 372, 352, "slow memory, large")
+        panel(ax, 0, 0, 372, 400, "slow memory, large")
         say(ax, 216, 46, "K and V, in blocks", size=SMALL, color=ORANGE)
         say(ax, 34, 216, "Q, in blocks", size=SMALL, color=BLUE, rotation=90)
         for b in range(blocks):
@@ -48,20 +53,32 @@ def score_tiles(blocks: int, row: int, column: int) -> Picture:
             for j in range(blocks):
                 _tile(ax, 96 + tile * j, 96 + tile * i, tile, order.get((i, j)), order[row, column])
         say(ax, 216 + 240 * 0.22, 96 + 240 * 0.2, "the future", size=SMALL, bbox=HALO)
-        panel(ax, 444, 0, 260, 352, "fast memory, tiny", tint(YELLOW, 0.45))
+        for x, face, thick, said in (
+            (98, SKY, 1, "done"),
+            (176, tint(VERMILLION, 0.5), 2.4, "now"),
+            (250, "white", 1, "to come"),
+        ):
+            look = {"facecolor": face, "edgecolor": BLACK, "linewidth": thick}
+            ax.add_patch(Rectangle((x, 356), 18, 18, **look))
+            say(ax, x + 25, 365, said, ha="left", size=SMALL)
+        panel(ax, 444, 0, 260, 400, "fast memory, tiny", tint(YELLOW, 0.45))
         _block(ax, 470, 106, 60, 60, BLUE, True, "Q")
         _block(ax, 546, 46, 60, 44, ORANGE, True, "K")
         _block(ax, 622, 46, 60, 44, GREEN, True, "V")
         _tile(ax, 546, 106, 60, order[row, column], order[row, column])
         say(ax, 618, 136, "one tile\nof scores", ha="left", size=SMALL)
-        say(ax, 574, 196, "kept for each query:", size=SMALL)
-        for i, name in enumerate(("largest", "sum", "mixed")):
-            chip(ax, 574, 226 + 38 * i, name, wide=150, face="white")
+        say(ax, 574, 190, "kept for each query:", size=SMALL)
+        for i, (name, formula) in enumerate(KEPT.items()):
+            chip(ax, 574, 228 + 54 * i, "", wide=236, high=48, face="white")
+            say(ax, 574, 216 + 54 * i, name, fontweight="bold")
+            say(ax, 574, 237 + 54 * i, formula, size=SMALL)
+        say(ax, 574, 381, "weight: e^(score − largest)", size=SMALL)
         go(ax, (374, 110), (442, 110), "load", width=2)
-        go(ax, (442, 302), (374, 302), "answer", width=2, beside=(4, -16))
-        say(ax, 574, 334, "then the next tile", size=SMALL)
+        go(ax, (442, 302), (374, 302), width=2)
+        say(ax, 408, 276, "mixed\n÷ sum", size=SMALL)
+        say(ax, 408, 318, "answer", size=SMALL)
 
-    return sheet(draw, height=354)
+    return sheet(draw, height=402)
 
 
 def _block(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Rectangle
 
-from gpt2_tutorial.figures.draw import chip, go, panel, plus, road, say, sheet
+from gpt2_tutorial.figures.draw import chip, go, panel, plus, say, sheet
 from gpt2_tutorial.figures.style import (
     BLACK,
     BLUE,
@@ -22,14 +22,15 @@ from gpt2_tutorial.figures.style import (
 )
 
 CURVES = ((BLUE, "o", "-"), (VERMILLION, "s", "--"), (GREEN, "^", ":"), (PURPLE, "D", "-."))
+ZOOM = 704  # pixels: the height of the three columns
 LOWEST = 1e-16  # where a gap of 0 is drawn, since a logarithm has no 0
 
 
 def model_zoom(config) -> Picture:
     """GPT-2 in three columns: the model, one of its blocks, the attention of that block.
 
-    `config` has the sizes of a GPTConfig; every box says how many numbers it holds, every arrow
-    which shape leaves it.
+    `config` has the sizes of a GPTConfig. A box says what it is, its name in the code and how
+    many numbers it holds, an arrow which shape runs along it.
     """
     V, T, C = config.vocab_size, config.block_size, config.n_embd
     L, H, D = config.n_layer, config.n_head, C // config.n_head
@@ -44,100 +45,116 @@ def model_zoom(config) -> Picture:
             (240, f"one of its {L} blocks", block, tint(SKY, 0.3)),
             (480, "its attention", attention, tint(ORANGE, 0.25)),
         ):
-            panel(ax, x, 0, 224, 640, face=marked)
+            panel(ax, x, 0, 224, ZOOM, face=marked)
             say(ax, x + 112, 22, title, fontweight="bold")
             say(ax, x + 112, 46, f"{numbers:,} numbers", size=SMALL)
         _model(ax, (V, T, C, L), block, norm)
         _block(ax, (T, C), (norm, attention, mlp))
         _attention(ax, (T, C, H, D))
-        _zoom(ax, 204, 302, 240)
-        _zoom(ax, 450, 246, 480)
+        _zoom(ax, 204, 346, 240)
+        _zoom(ax, 458, 212, 480)
 
-    return sheet(draw, height=642)
+    return sheet(draw, height=ZOOM + 2)
 
 
-def _part(ax, x: float, y: float, name: str, numbers: int | str, face: str = "white") -> None:
-    """A part of the model in a box: its name, and how many numbers it holds."""
-    chip(ax, x, y, "", wide=184, high=44, face=face)
-    say(ax, x, y - 11, name, fontweight="bold")
-    say(ax, x, y + 9, f"{numbers:,}" if isinstance(numbers, int) else numbers, size=SMALL)
+def _part(
+    ax, x: float, y: float, title: str, *names: str, face: str = "white", wide: float = 184
+) -> None:
+    """A part of the model in a box: what it is, its name in the code and its numbers."""
+    high = 24 + 20 * len(names)
+    chip(ax, x, y, "", wide=wide, high=high, face=face)
+    say(ax, x, y - high / 2 + 11, title, fontweight="bold")
+    for i, name in enumerate(names):
+        say(ax, x, y - high / 2 + 31 + 20 * i, name, size=SMALL)
 
 
 def _flow(ax, x: float, y: float, end: float, shape: str = "") -> None:
     """An arrow down, with the shape of what runs along it."""
-    at = x - 78 if shape else x
-    go(ax, (at, y), (at, end))
-    say(ax, at + 12, (y + end) / 2 - 2, shape, size=SMALL, ha="left")
+    go(ax, (x, y), (x, end))
+    say(ax, x + 12, (y + end) / 2 - 2, shape, size=SMALL, ha="left")
 
 
 def _model(ax, sizes: tuple[int, int, int, int], block: int, norm: int) -> None:
     V, T, C, L = sizes
-    x = 112
-    say(ax, x, 78, "ids", fontweight="bold")
-    _flow(ax, x, 90, 118, f"(B, {T})")
-    _part(ax, x, 142, "wte: tokens", V * C, tint(GREEN, 0.25))
-    plus(ax, x, 180)
-    _part(ax, x, 218, "wpe: places", T * C, tint(GREEN, 0.25))
-    _flow(ax, x, 241, 278, f"(B, {T}, {C})")
+    x, left, right, table = 112, 58, 166, tint(GREEN, 0.25)
+    say(ax, left, 78, "ids", fontweight="bold")
+    say(ax, left, 98, f"(B, {T})", size=SMALL)
+    say(ax, right, 78, "places", fontweight="bold")
+    say(ax, right, 98, f"0 … {T - 1}", size=SMALL)
+    for middle, title, name, rows in ((left, "tokens", "wte", V), (right, "places", "wpe", T)):
+        _flow(ax, middle, 110, 134)
+        _part(ax, middle, 168, title, name, f"{rows * C:,}", face=table, wide=104)
+    _flow(ax, left, 201, 235)
+    plus(ax, left, 252)
+    ax.plot([right, right], [201, 252], color=BLACK, linewidth=1.6)
+    go(ax, (right, 252), (left + 16, 252))
+    _flow(ax, left, 268, 312, f"(B, {T}, {C})")
     for back in (12, 6, 0):  # a pile of blocks
-        chip(ax, x + back, 302 + back, "", wide=184, high=44, face=tint(SKY, 0.5))
-    say(ax, x, 291, f"h.0 … h.{L - 1}", fontweight="bold")
-    say(ax, x, 311, f"{L} × {block:,}", size=SMALL)
-    _flow(ax, x, 338, 376, f"(B, {T}, {C})")
-    _part(ax, x, 400, "ln_f", norm)
-    _flow(ax, x, 423, 460, f"(B, {T}, {C})")
-    _part(ax, x, 484, "lm_head", "wte once more", tint(GREEN, 0.25))
-    _flow(ax, x, 507, 546, f"(B, {T}, {V})")
-    say(ax, x, 560, "logits", fontweight="bold")
-    say(ax, x, 600, f"B texts at a time,\n{T} tokens each", size=SMALL)
+        chip(ax, x + back, 346 + back, "", wide=184, high=64, face=tint(SKY, 0.5))
+    say(ax, x, 326, f"{L} blocks", fontweight="bold")
+    say(ax, x, 346, f"h.0 … h.{L - 1}", size=SMALL)
+    say(ax, x, 366, f"{L} × {block:,}", size=SMALL)
+    _flow(ax, left, 392, 436, f"(B, {T}, {C})")
+    _part(ax, x, 459, "last LayerNorm", f"ln_f · {norm:,}")
+    _flow(ax, left, 482, 526, f"(B, {T}, {C})")
+    _part(ax, x, 549, "output layer", "lm_head · wte again", face=table)
+    _flow(ax, left, 572, 616, f"(B, {T}, {V})")
+    say(ax, left, 632, "logits", fontweight="bold")
+    say(ax, x, 672, f"B texts at a time,\n{T} tokens each", size=SMALL)
 
 
 def _block(ax, sizes: tuple[int, int], numbers: tuple[int, int, int]) -> None:
     T, C = sizes
     norm, attention, mlp = numbers
-    x = 358
-    say(ax, x, 78, "x", fontweight="bold")
-    _flow(ax, x, 90, 146, f"(B, {T}, {C})")
-    for top, name, amount, face in (
-        (170, "attn", attention, tint(ORANGE, 0.45)),
-        (400, "mlp", mlp, PALE),
+    stream, x = 268, 384
+    say(ax, stream, 78, "x", fontweight="bold")
+    say(ax, stream + 12, 78, f"(B, {T}, {C})", size=SMALL, ha="left")
+    for start, top, number, title, name, face in (
+        (94, 96, 1, "attention", f"attn · {attention:,}", tint(ORANGE, 0.45)),
+        (320, 366, 2, "MLP", f"mlp · {mlp:,}", PALE),
     ):
-        _part(ax, x, top, "ln_1" if name == "attn" else "ln_2", norm)
-        _flow(ax, x, top + 23, top + 52)
-        _part(ax, x, top + 76, name, amount, face)
-        _flow(ax, x, top + 99, top + 124)
-        plus(ax, x, top + 140)
-        way = [(x - 78, top - 46), (252, top - 46), (252, top + 140), (x - 30, top + 140)]
-        road(ax, way, width=2.5)  # around the part
-    _flow(ax, x, 325, 376, f"(B, {T}, {C})")
-    _flow(ax, x, 555, 590, f"(B, {T}, {C})")
-    say(ax, x, 606, "the next block", size=SMALL)
+        go(ax, (stream, start), (stream, top + 191), width=2.5)
+        go(ax, (stream, top + 44), (310, top + 44))
+        _part(ax, x, top + 44, "LayerNorm", f"ln_{number} · {norm:,}", wide=148)
+        _flow(ax, x, top + 67, top + 92)
+        _part(ax, x, top + 115, title, name, face=face, wide=148)
+        ax.plot([x, x], [top + 138, top + 208], color=BLACK, linewidth=1.6)
+        go(ax, (x, top + 208), (stream + 16, top + 208))
+        plus(ax, stream, top + 208)
+    for y in (342, 612):
+        say(ax, stream + 12, y, f"(B, {T}, {C})", size=SMALL, ha="left")
+    go(ax, (stream, 590), (stream, 632), width=2.5)
+    say(ax, 252, 650, "to the next block", size=SMALL, ha="left")
 
 
 def _attention(ax, sizes: tuple[int, int, int, int]) -> None:
     T, C, H, D = sizes
-    x = 592
-    _flow(ax, x, 66, 90)
-    _part(ax, x, 114, "c_attn", C * 3 * C + 3 * C, tint(ORANGE, 0.45))
-    _flow(ax, x, 137, 172, f"(B, {T}, {3 * C})")
-    for left, letter, color in ((-62, "q", BLUE), (0, "k", ORANGE), (62, "v", GREEN)):
-        chip(ax, x + left, 190, letter, wide=50, edge=color, fontweight="bold")
-    _flow(ax, x, 208, 250, f"(B, {H}, {T}, {D})")
-    chip(ax, x, 268, f"q · kᵀ / √{D}", wide=184)
-    _flow(ax, x, 286, 322, f"(B, {H}, {T}, {T})")
-    chip(ax, x, 340, "mask the future", wide=184)
-    _flow(ax, x, 358, 384)
-    chip(ax, x, 402, "softmax", wide=184)
-    _flow(ax, x, 420, 446)
-    chip(ax, x, 464, "weights · v", wide=184)
-    _flow(ax, x, 482, 522, f"(B, {H}, {T}, {D})")
-    _part(ax, x, 546, "merge, c_proj", C * C + C, tint(ORANGE, 0.45))
-    _flow(ax, x, 569, 606, f"(B, {T}, {C})")
+    x, left, wide, map_ = 592, 516, 172, tint(ORANGE, 0.45)
+    _flow(ax, left, 64, 98, f"(B, {T}, {C})")
+    _part(ax, x, 121, "to q, k and v", f"c_attn · {C * 3 * C + 3 * C:,}", face=map_, wide=wide)
+    _flow(ax, left, 144, 180, f"(B, {T}, {3 * C})")
+    for aside, letter, color in ((-60, "q", BLUE), (0, "k", ORANGE), (60, "v", GREEN)):
+        chip(ax, x + aside, 198, letter, wide=48, edge=color, fontweight="bold")
+    _flow(ax, left, 215, 254, f"(B, {H}, {T}, {D})")
+    _part(ax, x, 277, "scores", f"q · kᵀ / √{D}", wide=wide)
+    _flow(ax, left, 300, 336, f"(B, {H}, {T}, {T})")
+    chip(ax, x, 354, "mask the future", wide=wide)
+    _flow(ax, left, 371, 392)
+    _part(ax, x, 415, "weights", "softmax", wide=wide)
+    _flow(ax, left, 438, 460)
+    _part(ax, x, 483, "mixture", "weights · v", wide=wide)
+    ax.plot([x + 84, 693, 693], [198, 198, 483], color=GREEN, linewidth=1.6)
+    go(ax, (693, 483), (x + wide / 2 + 1, 483), color=GREEN)
+    _flow(ax, left, 506, 542, f"(B, {H}, {T}, {D})")
+    chip(ax, x, 560, "merge the heads", wide=wide)
+    _flow(ax, left, 577, 598)
+    _part(ax, x, 621, "output map", f"c_proj · {C * C + C:,}", face=map_, wide=wide)
+    _flow(ax, left, 644, 680, f"(B, {T}, {C})")
 
 
 def _zoom(ax, start: float, y: float, end: float) -> None:
     """A pale wedge from one box to the panel that shows it larger."""
-    corners = [(start, y - 22), (end, 0), (end, 640), (start, y + 22)]
+    corners = [(start, y - 22), (end, 0), (end, ZOOM), (start, y + 22)]
     ax.fill(*zip(*corners, strict=True), facecolor=BLACK, alpha=0.05, linewidth=0, zorder=-1)
 
 

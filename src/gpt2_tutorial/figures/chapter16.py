@@ -141,42 +141,52 @@ def two_distances(found: Mapping[str, tuple[float, float]]) -> Picture:
     return Picture(draw, height=1.1 + 0.59 * len(found))
 
 
-def dealt_strip(pieces: int, ranks: int, at_once: int, shards: int = 1) -> Picture:
-    """From files to batches: shards, one long order of their rows, and what each rank is dealt.
+def dealt_strip(order: Sequence[int], ranks: int, at_once: int, shards: int = 1) -> Picture:
+    """From files to batches: shards end to end, cut into rows, shuffled, dealt to the ranks.
 
-    The rows have the numbers of their places in the order; a colour is a rank.
+    `order` holds the numbers of the rows as they are drawn. A colour is a rank.
     """
-    a_round = ranks * at_once
-    rounds = -(-pieces // a_round)
-    wide = (ACROSS - 90) / pieces  # of a row in the order
-    lane = (ACROSS - 90) / rounds  # of one round in a rank's lane
+    rows, a_round = len(order), ranks * at_once
+    rounds = -(-rows // a_round)
+    left, across = 104, ACROSS - 106
+    wide, lane = across / rows, across / rounds  # of a row, and of a round in a rank's lane
+    shard = across / shards
+
+    def strip(ax, y, numbers, faces):
+        for i, (number, face) in enumerate(zip(numbers, faces, strict=True)):
+            look = {"facecolor": face, "edgecolor": BLACK, "linewidth": 1}
+            ax.add_patch(Rectangle((left + wide * i, y), wide, 32, **look))
+            say(ax, left + wide * (i + 0.5), y + 16, str(number), size=SMALL)
 
     def draw(ax):
-        for shard in range(shards):
-            middle = 90 + (ACROSS - 90) * (shard + 0.5) / shards
-            chip(ax, middle, 24, f"shard {shard}", wide=118, high=34, face=PALE, size=SMALL)
-            go(ax, (middle, 42), (middle, 68), width=1.2)
-        say(ax, 0, 24, "on disk", ha="left", size=SMALL)
-        say(ax, 0, 88, "one order", ha="left", size=SMALL)
-        for piece in range(pieces):
-            face = tint(DEALT[piece // at_once % ranks % len(DEALT)], 0.7)
-            place = (90 + wide * piece, 70)
-            ax.add_patch(Rectangle(place, wide, 36, facecolor=face, edgecolor=BLACK))
-            say(ax, place[0] + wide / 2, 88, str(piece), size=SMALL)
+        ranked = [tint(DEALT[i // at_once % ranks % len(DEALT)], 0.7) for i in range(rows)]
+        for i in range(shards):
+            look = {"facecolor": PALE, "edgecolor": BLACK, "linewidth": 2.4}
+            ax.add_patch(Rectangle((left + shard * i, 8), shard, 34, **look))
+            say(ax, left + shard * (i + 0.5), 25, f"shard {i}", size=SMALL)
+        say(ax, 0, 25, "on disk", ha="left", size=SMALL)
+        say(ax, 0, 58, "cut in rows", ha="left", size=SMALL)
+        strip(ax, 42, range(rows), ["white"] * rows)
+        go(ax, (left + across / 2, 76), (left + across / 2, 104), width=1.2)
+        say(ax, left + across / 2 + 14, 89, "shuffled by the seed", ha="left", size=SMALL)
+        say(ax, 0, 122, "one order", ha="left", size=SMALL)
+        strip(ax, 106, order, ranked)
         for number in range(rounds):
-            edges = [90 + wide * a_round * number, 90 + wide * min(a_round * (number + 1), pieces)]
-            ax.plot([edges[0] + 5, edges[1] - 5], [112, 112], color=BLACK, linewidth=2)
-            go(ax, (sum(edges) / 2, 112), (90 + lane * (number + 0.5), 142), width=1.2)
-            say(ax, 90 + lane * (number + 0.5), 156, f"round {number}", size=SMALL)
+            first, end = a_round * number, min(a_round * (number + 1), rows)
+            edges = [left + wide * first, left + wide * end]
+            ax.plot([edges[0] + 5, edges[1] - 5], [144, 144], color=BLACK, linewidth=2)
+            middle = left + lane * (number + 0.5)
+            go(ax, (sum(edges) / 2, 144), (middle, 174), width=1.2)
+            say(ax, middle, 188, f"round {number}", size=SMALL)
         for rank in range(ranks):
-            y = 192 + 46 * rank
+            y = 224 + 46 * rank
             say(ax, 0, y, f"rank {rank}", ha="left", fontweight="bold")
             for number in range(rounds):
                 first = number * a_round + rank * at_once
-                rows = range(first, min(first + at_once, pieces))
-                _batch(ax, 90 + lane * (number + 0.5), y, rows, DEALT[rank % len(DEALT)])
+                batch = order[first : first + at_once]
+                _batch(ax, left + lane * (number + 0.5), y, batch, DEALT[rank % len(DEALT)])
 
-    return sheet(draw, height=178 + 46 * ranks)
+    return sheet(draw, height=210 + 46 * ranks)
 
 
 def _batch(ax, middle: float, y: float, rows: Sequence[int], color: str) -> None:

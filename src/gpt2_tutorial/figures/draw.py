@@ -118,15 +118,15 @@ def go(
         say(ax, x, y, label, size=SMALL, color=color, **kwargs)
 
 
-def road(ax: Axes, places: Sequence[tuple[float, float]], width: float = 7) -> None:
+def road(ax: Axes, places: Sequence[tuple[float, float]]) -> None:
     """A thick road through `places`, with an arrow's head at its end."""
     xs, ys = zip(*places, strict=True)
-    ax.plot(xs, ys, color=BLACK, linewidth=width, solid_capstyle="butt", zorder=1)
+    ax.plot(xs, ys, color=BLACK, linewidth=7, solid_capstyle="butt", zorder=1)
     (x0, y0), (x1, y1) = places[-2:]
     long = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
     ahead = (x1 + 12 * (x1 - x0) / long, y1 + 12 * (y1 - y0) / long)
     tip = FancyArrowPatch(
-        places[-1], ahead, arrowstyle="-|>", mutation_scale=max(4 * width, 16), color=BLACK,
+        places[-1], ahead, arrowstyle="-|>", mutation_scale=28, color=BLACK,
         linewidth=0, shrinkA=0, shrinkB=0,
     )  # fmt: skip
     ax.add_artist(tip)

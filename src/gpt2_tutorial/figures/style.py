@@ -7,6 +7,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
 from gpt2_tutorial.figures.collisions import collisions
 
@@ -102,10 +103,10 @@ def bare(ax: Axes) -> None:
     ax.set_axis_off()
 
 
-def box(ax: Axes, x: float, y: float, text: str, *, face: str = PALE, **kwargs) -> None:
-    """Write `text` in a rounded box around (x, y)."""
+def box(ax: Axes, x: float, y: float, text: str, *, face: str = PALE, **kwargs) -> FancyBboxPatch:
+    """Write `text` in a rounded box around (x, y), and hand back the box."""
     style = {"boxstyle": "round,pad=0.4", "facecolor": face, "edgecolor": BLACK, "linewidth": 1}
-    ax.text(x, y, text, ha="center", va="center", bbox=style, **kwargs)
+    return ax.text(x, y, text, ha="center", va="center", bbox=style, **kwargs).get_bbox_patch()
 
 
 def arrow(ax: Axes, start: tuple, end: tuple, **kwargs) -> None:
