@@ -66,10 +66,11 @@ class Modern:
         heads = shape["n_embd"] // 32
         config = ModernConfig(block_size=T, vocab_size=V, n_head=heads, **shape, **switches)
         self.batch, self.model = 16, ModernGPT(config)
+        torch.nn.init.normal_(self.model.transformer.wte.weight)  # the norms make all else that size
+        torch.nn.init.zeros_(self.model.lm_head.weight)
         matrices, rest = split_params(self.model)
-        self.muon = Muon(matrices, lr=0.02)
-        self.adamw = torch.optim.AdamW(rest, lr=5e-3, betas=(0.9, 0.95), weight_decay=0, fused=True)
-        self.tops = {self.muon: 0.02, self.adamw: 5e-3}
+        adamw = torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+        self.tops = {Muon(matrices): 0.02, adamw: 0.02}
 
     def step(self, done: float) -> None:
         """Up in a moment, level, and down to nothing over the last three fifths of the time."""
