@@ -15,11 +15,12 @@ import argparse
 import json
 import math
 import platform
+import statistics
 import time
 from pathlib import Path
 
 import torch
-from ablation_ladder import cpu
+from ablation_ladder import cpu, spread
 
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.modern import ModernConfig, ModernGPT
@@ -66,7 +67,8 @@ class Modern:
         heads = shape["n_embd"] // 32
         config = ModernConfig(block_size=T, vocab_size=V, n_head=heads, **shape, **switches)
         self.batch, self.model = 16, ModernGPT(config)
-        torch.nn.init.normal_(self.model.transformer.wte.weight)  # the norms make all else that size
+        # Blocks read what a norm made about 1 in size, and answer so: a table of 0.02 would drown.
+        torch.nn.init.normal_(self.model.transformer.wte.weight)
         torch.nn.init.zeros_(self.model.lm_head.weight)
         matrices, rest = split_params(self.model)
         adamw = torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
@@ -131,11 +133,37 @@ def main() -> None:
     row = race(args.recipe, args.seconds, args.seed)
     print(json.dumps(row, indent=1))
     if args.keep:
-        rows = json.loads(OUT.read_text(encoding="utf-8"))["rows"] if OUT.is_file() else []
-        key = ("recipe", "seconds", "seed")
-        rows = [old for old in rows if any(old[k] != row[k] for k in key)] + [row]
-        rows.sort(key=lambda row: (row["seconds"], row["recipe"], row["seed"]))
-        OUT.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        keep(row)
+
+
+def keep(row: dict) -> None:
+    """Put a row into the log, in place of an older one of the same recipe, time and seed."""
+    rows = json.loads(OUT.read_text(encoding="utf-8"))["rows"] if OUT.is_file() else []
+    key = ("seconds", "recipe", "seed")
+    rows = [old for old in rows if any(old[k] != row[k] for k in key)] + [row]
+    rows.sort(key=lambda row: [row[k] for k in key])
+    log = {"about": {"command": "python benchmarks/race.py", "threads": 1}, "board": board_of(rows)}
+    log["about"] |= {name: row[name] for name in ("cpu", "torch", "python")}
+    OUT.write_text(json.dumps(log | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def board_of(rows: list[dict]) -> list[dict]:
+    """One line for each recipe and time: the spread over its seeds.
+
+    >>> row = {"recipe": "gpt2", "seconds": 60.0, "parameters": 9, "tokens": 1024}
+    >>> board_of([row | {"seed": seed, "val": seed + 1.5} for seed in (0, 1)])[0]["val"]["mean"]
+    2.0
+    """
+    lines = []
+    for seconds, recipe in dict.fromkeys((row["seconds"], row["recipe"]) for row in rows):
+        same = [row for row in rows if (row["seconds"], row["recipe"]) == (seconds, recipe)]
+        line = {"seconds": seconds, "recipe": recipe, "parameters": same[0]["parameters"]}
+        line |= {"seeds": [row["seed"] for row in same]}
+        line |= {"tokens": round(statistics.mean(row["tokens"] for row in same))}
+        if len(same) > 1:
+            line["val"] = spread([row["val"] for row in same])
+        lines.append(line)
+    return lines
 
 
 if __name__ == "__main__":

@@ -170,6 +170,19 @@ def trained(root: Path) -> list[str]:
     return [*table(head, rows), "", "\n".join(f"- {about}" for about in abouts)]
 
 
+def race(root: Path) -> list[str]:
+    if not (root / "results" / "runs" / "race.json").is_file():
+        return []
+    log, rows = Log(root, "runs/race.json"), []
+    for i, line in enumerate(log["board"]):
+        here = f"board.{i}"
+        said = [log.say(f"{here}.seconds", "{:,.0f}"), log.say(f"{here}.parameters")]
+        said += [log.say(f"{here}.tokens"), log.both(f"{here}.val", "{:.3f}")]
+        rows.append([f"`{line['recipe']}`, {len(line['seeds'])} seeds", *said])
+    head = "recipe | CPU-seconds | parameters | characters read | val, mean ± sd"
+    return [*table(head, rows), "", log.about()]
+
+
 BLOCKS: dict[str, Callable[[Path], str | list[str]]] = {
     "cpu_runs": cpu_runs,
     "cpu_curve": cpu_curve,
@@ -181,6 +194,7 @@ BLOCKS: dict[str, Callable[[Path], str | list[str]]] = {
     "generate": generate,
     "bpe": bpe,
     "trained": trained,
+    "race": race,
 } | gpu_results.BLOCKS
 
 
