@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/beyond_gpt2.py
 
-Needs nothing but the package; about forty minutes on one core. Writes
+Needs nothing but the package; about an hour on one core. Writes
 results/runs/beyond_gpt2.json, from which the appendix takes its numbers, after each row.
 
 Every row is GPT-2's small copy with one change, or all of them: the same text, batches and steps.

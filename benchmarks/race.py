@@ -122,7 +122,7 @@ def race(recipe: str, seconds: float, seed: int) -> dict:
 
 def main() -> None:
     """Run one row."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--seconds", type=float, default=60, help="CPU-seconds of training")
     parser.add_argument("--recipe", choices=RECIPES, default="modern")
     parser.add_argument("--seed", type=int, default=0)
