@@ -55,14 +55,18 @@ every("pre, .pst-scrollable-table-container, .text_html, div.math", (box) => rea
 // A page that was opened at its top shows its first screen, and then is laid out part by part.
 const parts = [...document.querySelectorAll(".in-parts article > section > section")];
 const soon = (act) => requestAnimationFrame(() => (window.requestIdleCallback ?? setTimeout)(act));
+const whole = () => document.documentElement.classList.remove("in-parts");
 function layOut() {
-  if (parts.length === 0) document.documentElement.classList.remove("in-parts");
+  if (parts.length === 0) whole();
   else {
     parts.shift().style.contentVisibility = "visible";
     soon(layOut);
   }
 }
-addEventListener("load", () => soon(layOut));
+addEventListener("load", () => {
+  soon(layOut);
+  setTimeout(whole, 5000); // where no frame is drawn and nothing is ever idle, all comes at once
+});
 
 // On paper every fold is open: styles do it where they can, and here where they cannot.
 if (!CSS.supports("selector(::details-content)")) {

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from lean import fitting, minified
 from PIL import Image, ImageStat
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from serving import PREFIX, ROOT, new_page, of_each_kind, toc_pages
 
 from tiers import tiered
@@ -210,6 +210,16 @@ def test_dark_mode_is_dark_and_stays(page, address):
     assert brightness(page, "article.bd-article p") < 80
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.parametrize("never", ["requestAnimationFrame", "requestIdleCallback"])
+def test_a_page_is_whole_where_nobody_draws_it_or_nothing_is_ever_idle(browser, address, never):
+    context = browser.new_context(viewport=LAPTOP)
+    page = context.new_page()
+    page.add_init_script(f"window.{never} = () => 0")
+    page.goto(f"{address}{PAGES[1]}.html")
+    expect(page.locator("html")).not_to_contain_class("in-parts", timeout=8_000)
+    context.close()
 
 
 def test_figures_follow_into_the_dark(page, address, soups):
