@@ -57,7 +57,8 @@ class Log:
         """Where the numbers come from: the file, the command, the machine, the day."""
         about = self.data.get("about", self.data)
         cores = f"{about['cores']} cores" if "cores" in about else ""
-        machine = about.get("machine") or about.get("device") or f"{about['cpu']}, {cores}"
+        machine = about.get("machine") or about.get("device")
+        machine = machine or ", ".join(filter(None, (about.get("cpu"), cores)))
         said = [f"`results/{self.file}`", f"`{about['command']}`", f"`{machine}`"]
         said += [f"{name} `{about[name]}`" for name in ("torch", "transformers") if name in about]
         loads = [f"{about[key]}" for key in ("load", "load_before") if key in about]
