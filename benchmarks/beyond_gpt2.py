@@ -25,7 +25,7 @@ import torch
 from ablation_ladder import clean, cpu, spread
 
 from gpt2_tutorial.modern import MODERN, ModernConfig, ModernGPT
-from gpt2_tutorial.muon import Muon, split_params
+from gpt2_tutorial.muon import Muon, Together, split_params
 from gpt2_tutorial.optim import AdamW, param_groups
 from gpt2_tutorial.scoreboard import Scoreboard, score
 from gpt2_tutorial.text import get_batch, split
@@ -57,15 +57,15 @@ ROWS: dict[str, tuple[str, dict]] = {
 }
 
 
-def built(key: str, rate: float) -> tuple[ModernGPT, list[torch.optim.Optimizer]]:
+def built(key: str, rate: float) -> tuple[ModernGPT, AdamW | Together]:
     """The model of a row, and what steps it: AdamW, or Muon for matrices and AdamW for the rest."""
     switches = {name: value for name, value in ROWS[key][1].items() if name != "optimizer"}
     model = ModernGPT(ModernConfig(**SHAPE, **switches))
     if "optimizer" not in ROWS[key][1]:
-        return model, [AdamW(param_groups(model, 0.1), lr=rate, betas=(0.9, 0.95))]
+        return model, AdamW(param_groups(model, 0.1), lr=rate, betas=(0.9, 0.95))
     matrices, rest = split_params(model)
     adamw = AdamW(rest, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
-    return model, [Muon(matrices, lr=10 * rate), adamw]
+    return model, Together(Muon(matrices, lr=10 * rate), adamw)
 
 
 def share(done: float) -> float:
@@ -80,43 +80,44 @@ def share(done: float) -> float:
 def trained(key: str, ids: torch.Tensor, rate: float, seed: int) -> ModernGPT:
     """Train one row on its seed's batches."""
     torch.manual_seed(seed)
-    model, optimizers = built(key, rate)
+    model, optimizer = built(key, rate)
     rng, steps = torch.Generator().manual_seed(seed), int(STEPS * SHORT)
-    highest = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+    highest = [group["lr"] for group in optimizer.param_groups]
     for step in range(steps):
-        for optimizer, rates in zip(optimizers, highest, strict=True):
-            for group, top in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = top * share((step + 1) / (steps + 1))
-        one_step(model, optimizers, ids, rng)
+        for group, top in zip(optimizer.param_groups, highest, strict=True):
+            group["lr"] = top * share((step + 1) / (steps + 1))
+        one_step(model, optimizer, ids, rng)
     return model.eval()
 
 
-def one_step(model: ModernGPT, optimizers: list, ids: torch.Tensor, rng: torch.Generator) -> None:
+def one_step(
+    model: ModernGPT, optimizer: AdamW | Together, ids: torch.Tensor, rng: torch.Generator
+) -> None:
     """One batch downhill."""
     _, loss = model(*get_batch(ids, BATCH, SHAPE["block_size"], rng))
     model.zero_grad()
     loss.backward()
-    for optimizer in optimizers:
-        optimizer.step()
+    optimizer.step()
 
 
 def seconds(key: str, ids: torch.Tensor) -> float:
     """CPU-seconds of a few steps."""
-    model, optimizers = built(key, RATES[0])
+    model, optimizer = built(key, RATES[0])
     rng = torch.Generator().manual_seed(0)
-    one_step(model, optimizers, ids, rng)  # the first one makes the optimizer's memory
+    one_step(model, optimizer, ids, rng)  # the first one makes the optimizer's memory
     begun = time.process_time()
     for _ in range(max(1, int(AT_ONCE * SHORT))):
-        one_step(model, optimizers, ids, rng)
+        one_step(model, optimizer, ids, rng)
     return time.process_time() - begun
 
 
 def cost(key: str, ids: torch.Tensor) -> dict:
     """A step's time as a multiple of GPT-2's, timed in turns, and what must be kept in memory."""
     ratios = sorted(seconds(key, ids) / seconds("gpt2", ids) for _ in range(PAIRS))
-    model, optimizers = built(key, RATES[0])
-    one_step(model, optimizers, ids, torch.Generator().manual_seed(0))
-    states = [s for optimizer in optimizers for s in optimizer.state.values()]
+    model, optimizer = built(key, RATES[0])
+    one_step(model, optimizer, ids, torch.Generator().manual_seed(0))
+    each = optimizer.optimizers if isinstance(optimizer, Together) else [optimizer]
+    states = [state for one in each for state in one.state.values()]
     memory = sum(x.numel() for s in states for x in s.values() if isinstance(x, torch.Tensor))
     config = model.config
     head = config.n_embd // config.n_head

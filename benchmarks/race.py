@@ -24,7 +24,7 @@ from ablation_ladder import cpu, spread
 
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.modern import ModernConfig, ModernGPT
-from gpt2_tutorial.muon import Muon, split_params
+from gpt2_tutorial.muon import Muon, Together, split_params
 from gpt2_tutorial.optim import clip_grad_norm, cosine_with_warmup, param_groups
 from gpt2_tutorial.scoreboard import Scoreboard
 from gpt2_tutorial.text import get_batch
@@ -72,14 +72,13 @@ class Modern:
         torch.nn.init.zeros_(self.model.lm_head.weight)
         matrices, rest = split_params(self.model)
         adamw = torch.optim.AdamW(rest, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
-        self.tops = {Muon(matrices): 0.02, adamw: 0.02}
+        self.optimizer = Together(Muon(matrices), adamw)
 
     def step(self, done: float) -> None:
         """Up in a moment, level, and down to nothing over the last three fifths of the time."""
-        for optimizer, top in self.tops.items():
-            for group in optimizer.param_groups:
-                group["lr"] = top * min(1.0, done / 0.02, (1 - done) / 0.6)
-            optimizer.step()
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.02 * min(1.0, done / 0.02, (1 - done) / 0.6)
+        self.optimizer.step()
 
 
 RECIPES = {"gpt2": Faithful, "modern": Modern}

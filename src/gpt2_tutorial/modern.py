@@ -149,7 +149,7 @@ class SwiGLU(nn.Module):
         return self.dropout(self.c_proj(x))  # (B, T, C)
 
 
-class ReLUSquared(nn.Module):
+class ReLUSquared(MLP):
     """GPT-2's small network with another bend: below 0 nothing, above 0 x².
 
     >>> from types import SimpleNamespace as Config
@@ -157,12 +157,6 @@ class ReLUSquared(nn.Module):
     >>> mlp(torch.zeros(2, 8, 32)).shape
     torch.Size([2, 8, 32])
     """
-
-    def __init__(self, config: Any):
-        super().__init__()
-        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
-        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.c_fc(x))  # (B, T, 4C)
