@@ -262,9 +262,6 @@ class ModernGPT(nn.Module):
         parts = {"wte": nn.Embedding(config.vocab_size, config.n_embd)}
         if not config.rotary:
             parts["wpe"] = nn.Embedding(config.block_size, config.n_embd)
-        if config.ngram_rows:
-            sizes = (config.vocab_size, config.ngram_rows, config.n_embd)
-            parts["ngrams"] = NGramEmbedding(*sizes)
         parts["drop"] = nn.Dropout(config.dropout)
         blocks = (ModernBlock(config) for _ in range(config.n_layer))
         parts["h"] = nn.ModuleList(blocks)
@@ -272,8 +269,9 @@ class ModernGPT(nn.Module):
         self.transformer = nn.ModuleDict(parts)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         init_weights(self, config.n_layer)
-        if config.ngram_rows:
-            self.transformer.ngrams.begin()
+        if config.ngram_rows:  # behind the first weights, for its own are 0
+            sizes = (config.vocab_size, config.ngram_rows, config.n_embd)
+            self.transformer["ngrams"] = NGramEmbedding(*sizes)
         if config.tied:
             self.lm_head.weight = self.transformer.wte.weight
         if config.zero_init:

@@ -19,10 +19,6 @@ class NGramEmbedding(nn.Module):
         self.vocab_size, self.rows = vocab_size, rows
         self.pairs = nn.Embedding(rows, n_embd // 2)
         self.triples = nn.Embedding(rows, n_embd - n_embd // 2)
-        self.begin()
-
-    def begin(self) -> None:
-        """Say nothing at first, as a table of counts that has read nothing."""
         nn.init.zeros_(self.pairs.weight)
         nn.init.zeros_(self.triples.weight)
 
