@@ -19,6 +19,8 @@ ROWS = [
     {"name": "Kneser–Ney", "val": 1.539, "chapter": "01"},
 ]
 RUNG = {"name": "a", "val": {"per_seed": [2.0, 2.1, 2.2], "mean": 2.1, "sd": 0.1}}
+GAIN = {"name": "a", "time": 1.25}
+GAIN |= {"minus_gpt2": {"per_seed": [-0.3, -0.2, -0.1], "mean": -0.2, "sd": 0.1}}
 BROKEN = {
     "train": {"step": [1, 2, 3], "loss": [4.2, 3.0, None]},
     "looks": {"step": [0, 3], "val": [4.2, None]},
@@ -56,6 +58,7 @@ EXAMPLES = {
         {"x": 0.7, "y": 0.3},
     ),
     "formula_graph": lambda f: f(doubled(3), backward=True, twice="a"),
+    "gains": lambda f: f([GAIN, GAIN | {"name": "b", "time": 0.9}]),
     "girl_or_boy": lambda f: f({1: 0.5, 2: 0.6}),
     "heads_and_back": lambda f: f(B=2, T=5, H=4, D=8),
     "head_grids": lambda f: f(torch.eye(3).repeat(4, 1, 1), list("a b")),
@@ -96,7 +99,9 @@ EXAMPLES = {
     "self_and_cross": lambda f: f(),
     "shape_flow": lambda f: f([("(B, 8)", "ids"), ("(B, 65)", "bets")]),
     "shard_bytes": lambda f: f([("magic", 8), ("V", 8), ("sum", 32)], [5, 6, 7]),
+    "shared_heads": lambda f: f(4, [4, 2, 1]),
     "side_by_side": lambda f: f({"T = 1": "To be, or not to be, that is\n\nso", "T = 2": "x"}),
+    "singular_values": lambda f: f({"a": [3.0, 1.0, 0.1], "b": [1.0, 0.9, 0.8]}),
     "slope": lambda f: f(lambda value: value**2, at=1.0),
     "spiky_weights": lambda f: f({"raw": [0.9, 0.1], "divided by √d": [0.6, 0.4]}),
     "spread_by_depth": lambda f: f([1, 6], {"a": [0.4, 1.0], "b": [0.3, 0.3]}, high=2),
@@ -112,6 +117,7 @@ EXAMPLES = {
     "temperatures": lambda f: f(list("abc"), {"T = 1": [0.7, 0.2, 0.1], "T = 2": [0.5, 0.3, 0.2]}),
     "train_val_strip": lambda f: f(900, 100),
     "training_curve": lambda f: f(HISTORY, {"uniform": 4.17, "a": 1.85, "b": 1.75}),
+    "turning_arrows": lambda f: f({"fast": 1.0, "slow": 0.1}),
     "two_distances": lambda f: f({"a": (0.0, 0.0), "b": (0.2, 0.1)}),
     "two_endings": lambda f: f(finished=11, save_every=4),
     "two_nudges": lambda f: f(lambda x: x**2, at=1, nudge=1),

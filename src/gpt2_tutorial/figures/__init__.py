@@ -89,6 +89,12 @@ from gpt2_tutorial.figures.chapter16 import (
     two_distances,
 )
 from gpt2_tutorial.figures.chapter17 import first_losses, script_calls, two_endings
+from gpt2_tutorial.figures.chapter18 import (
+    gains,
+    shared_heads,
+    singular_values,
+    turning_arrows,
+)
 from gpt2_tutorial.figures.shared import next_bets, scoreboard
 from gpt2_tutorial.figures.style import Picture
 
@@ -114,6 +120,7 @@ __all__ = [
     "first_losses",
     "formula_graph",
     "from_token_to_bet",
+    "gains",
     "girl_or_boy",
     "gradient_lengths",
     "head_grids",
@@ -159,7 +166,9 @@ __all__ = [
     "self_and_cross",
     "shape_flow",
     "shard_bytes",
+    "shared_heads",
     "side_by_side",
+    "singular_values",
     "slope",
     "spiky_weights",
     "spread_by_depth",
@@ -168,6 +177,7 @@ __all__ = [
     "token_strips",
     "train_val_strip",
     "training_curve",
+    "turning_arrows",
     "two_distances",
     "two_endings",
     "two_nudges",
