@@ -27,7 +27,7 @@ epub: setup ; $(PY) tools/epub.py ## write the built book as one EPUB
 sync: setup ; $(PY) tools/sync.py ## write the package's code, stubs and solutions into the notebooks
 measure: ; cp _build/measured/*.json results/measured/ ## accept what the last build measured
 results: setup ; $(PY) tools/results.py ## write into pages and notebooks what the logs say
-export: ; $(PYTHON) tools/export.py ## write the last notebook's cells as launch/train_gpt2.py in the package
+export: ; $(PYTHON) tools/export.py ## write chapter 17's cells as launch/train_gpt2.py in the package
 student: ; $(PYTHON) tools/editions.py student ## write the notebooks without their solutions, for a class
 solved: setup ## run every notebook with its solutions put in
 	$(PY) tools/editions.py solved

@@ -1,4 +1,4 @@
-"""Write src/gpt2_tutorial/launch/train_gpt2.py from the last notebook's cells tagged `export`.
+"""Write src/gpt2_tutorial/launch/train_gpt2.py from chapter 17's cells tagged `export`.
 
 Needs nothing but Python 3.11.
 """

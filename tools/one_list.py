@@ -44,7 +44,7 @@ def layers() -> list[str]:
 
 def help_text() -> str:
     rows = []
-    for chapter, (_, modules) in (plan.ROOMS | plan.COMING).items():
+    for chapter, (_, modules) in plan.ROOMS.items():
         shown = [f"({name})" if name in plan.BACK_ROOMS else name for name in modules]
         rows.append(f"    {chapter:<2}  {', '.join(shown)}")
     around = textwrap.fill(", ".join((*plan.SUPPORT, *plan.BEHIND_THE_SCENES[2:])), 84)
@@ -59,8 +59,7 @@ def written(root: Path) -> dict[Path, str]:
     text = replaced(settings.read_text(encoding="utf-8"), "layers = [", layers())
     notebooks = "".join(p.read_text(encoding="utf-8") for p in (root / "notebooks").glob("*.ipynb"))
     shown = [name for name in (*plan.GROUND, *plan.ORDER) if f'"src:{name}"' in notebooks]
-    on_pages = [*shown, *plan.TO_BE_TAUGHT]
-    on_pages = [f"src/{PACKAGE}/{name}.py" for name in (*on_pages, "launch/train_gpt2")]
+    on_pages = [f"src/{PACKAGE}/{name}.py" for name in (*shown, "launch/train_gpt2")]
     text = replaced(text, "exclude = [", [*on_pages, "notebooks/*"])
     version = re.search(r"(?m)^__version__ = .*\n", package.read_text(encoding="utf-8"))[0]
     return {settings: text, package: f"{help_text()}\n{version}"}

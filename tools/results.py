@@ -183,6 +183,29 @@ def race(root: Path) -> list[str]:
     return [*table(head, rows), "", log.about()]
 
 
+def signed(gap: float) -> str:
+    """A difference, with its sign as the book prints it.
+
+    >>> signed(0.25), signed(-0.25)
+    ('+0.250', '−0.250')
+    """
+    return f"{gap:+.3f}".replace("-", "−")
+
+
+def beyond(root: Path) -> list[str]:
+    log, rows = Log(root, "runs/beyond_gpt2.json"), []
+    for key, row in log["rows"].items():
+        here = f"rows.{key}"
+        gap, sd = f"{here}.minus_gpt2.mean", f"{here}.minus_gpt2.sd"
+        against = f"{log.say(gap, signed)}\u00a0±\u00a0{log.say(sd, '{:.3f}')}"
+        kept = [f"{here}.{part}" for part in ("parameters", "optimizer_numbers")]
+        total = derived(sum(log[key] for key in kept), " + ".join(map(log.marker, kept)), "{:,}")
+        said = [row["name"], log.both(f"{here}.val", "{:.3f}"), against if key != "gpt2" else "–"]
+        rows.append([*said, log.say(f"{here}.time", "{:.2f}"), total])
+    head = "GPT-2 with | val, mean ± sd | against GPT-2 | time of a step | numbers in memory"
+    return [*table(head, rows), "", log.about()]
+
+
 BLOCKS: dict[str, Callable[[Path], str | list[str]]] = {
     "cpu_runs": cpu_runs,
     "cpu_curve": cpu_curve,
@@ -195,6 +218,7 @@ BLOCKS: dict[str, Callable[[Path], str | list[str]]] = {
     "bpe": bpe,
     "trained": trained,
     "race": race,
+    "beyond": beyond,
 } | gpu_results.BLOCKS
 
 

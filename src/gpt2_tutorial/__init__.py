@@ -18,7 +18,7 @@
     15  (shard_format), (shard_folder), (shard_writer), shards, (state_files), checkpoint
     16  distributed
     17  config, run, train
-    A   ngram_embedding, modern, muon
+    18  ngram_embedding, modern, muon
 
 In brackets stand back rooms, which no chapter need show. Around the book:
 assets, exam_files, scoreboard, ladder, probes, ledger, figures, checks, grader,

@@ -1,4 +1,4 @@
-"""What changed since GPT-2, one switch for each change (appendix A)."""
+"""What changed since GPT-2, one switch for each change (chapter 18)."""
 
 import math
 from dataclasses import dataclass

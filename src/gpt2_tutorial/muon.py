@@ -1,4 +1,4 @@
-"""Muon: a step that turns every direction of a matrix equally far (appendix A)."""
+"""Muon: a step that turns every direction of a matrix equally far (chapter 18)."""
 
 import math
 from collections.abc import Iterable

@@ -25,4 +25,12 @@ NOT_SHOWN: dict[str, dict[str, str]] = {
     "distributed": {
         "_from_environment": "reads three variables, and refuses half of them",
     },
+    "modern": {
+        "check_groups": "refuses heads that cannot share their keys equally",
+        "check_switches": "refuses switches that stand where there is nothing",
+    },
+    "muon": {
+        "Together.load_state_dict": "hands each optimizer the state that it saved",
+        "Together.state_dict": "the state of each optimizer, by its number",
+    },
 }

@@ -30,11 +30,7 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "16": ("ddp", ("distributed",)),
     "17": ("script", ("config", "run", "train")),
-}
-# The same of notebooks that are not written yet: no notebook may import these modules, and nothing
-# else is different. With its notebook, a row moves up.
-COMING: dict[str, tuple[str, tuple[str, ...]]] = {
-    "A": ("beyond_gpt2", ("ngram_embedding", "modern", "muon")),
+    "18": ("beyond_gpt2", ("ngram_embedding", "modern", "muon")),
 }
 GROUND = ("files", "assets")  # below all of them
 # Modules that taught ones import and that no chapter need show: why it does without the room.
@@ -52,10 +48,8 @@ BACK_ROOMS: dict[str, str] = {
     "state_files": "takes tensors out of nested dictionaries and puts them back",
     "evaluate_input": "refuses texts and exam questions that nobody can judge",
 }
-TO_BE_TAUGHT = tuple(name for _, modules in COMING.values() for name in modules)
 ORDER = tuple(dict.fromkeys(name for _, modules in ROOMS.values() for name in modules))
-ORDER += TO_BE_TAUGHT
-TAUGHT = tuple(name for name in ORDER if name not in (*BACK_ROOMS, *TO_BE_TAUGHT))
+TAUGHT = tuple(name for name in ORDER if name not in BACK_ROOMS)
 CHAPTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     chapter: (name, tuple(module for module in modules if module in TAUGHT))
     for chapter, (name, modules) in ROOMS.items()

@@ -104,12 +104,12 @@ def in_notebooks(root: Path) -> list[str]:
 
 def in_modules(root: Path) -> list[str]:
     """A taught module imports only the taught modules above it, back rooms and `assets`."""
-    complaints, in_order = [], (*plan.TAUGHT, *plan.TO_BE_TAUGHT)
-    for place, module in enumerate(in_order):
+    complaints = []
+    for place, module in enumerate(plan.TAUGHT):
         path = module_path(root, module)
         if not path.exists():
             continue
-        allowed = (*in_order[:place], *plan.BACK_ROOMS, *plan.TAUGHT_MAY_ALSO_IMPORT)
+        allowed = (*plan.TAUGHT[:place], *plan.BACK_ROOMS, *plan.TAUGHT_MAY_ALSO_IMPORT)
         for found, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
             if ours(found) and ours(found) not in allowed:
                 complaints.append(

@@ -169,8 +169,7 @@ def not_shown_is_current(root: Path) -> list[str]:
 def modules_have_a_place(root: Path) -> list[str]:
     """Every module of the package is taught by a notebook that exists, or on another list."""
     complaints, taught = [], taught_now(root)
-    known = (*plan.TAUGHT, *plan.TO_BE_TAUGHT, *plan.BACK_ROOMS)
-    known += (*plan.SUPPORT, *plan.BEHIND_THE_SCENES)
+    known = (*plan.TAUGHT, *plan.BACK_ROOMS, *plan.SUPPORT, *plan.BEHIND_THE_SCENES)
     for module in modules(root):
         where = f"src/gpt2_tutorial/{module}"
         if module in plan.TAUGHT and module not in taught:

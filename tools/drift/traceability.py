@@ -110,8 +110,14 @@ NOT_ASKED: dict[str, str] = {
     "induction head": "stands in a part of chapter 13 that is optional",
     "Kneser–Ney": "stands in a part of chapter 01 that is optional",
     "logit lens": "stands in a part of chapter 13 that is optional",
-    "rendezvous": "comes in the last chapter, for runs on several machines",
-}
+    "rendezvous": "comes at the end of chapter 17, for runs on several machines",
+} | dict.fromkeys(
+    (
+        *("grouped-query attention", "Muon", "QK-norm", "ReLU²", "RMSNorm", "rotary positions"),
+        *("singular value", "soft cap", "SwiGLU"),
+    ),
+    "comes in the last chapter, which asks for it",
+)
 # beginning of a symptom: why no exercise and no question asks for this bug
 NO_EXERCISE: dict[str, str] = {
     "no error; long texts count less": "chapter 14 tells it, and asks for pieces of one size",

@@ -36,7 +36,7 @@ def arrows_to_turn(rng: random.Random):
 
 @exercise("18.1", subgoal="turn", spec=turn_by_loops, inputs=arrows_to_turn, atol=1e-4)
 def turn(x, speeds):
-    # x (T, D), speeds (D/2,): number i and number i + D/2 are a pair, and at place t
+    # x (T, D), speeds (D/2,): numbers i and i + D/2 are a pair, and at place t
     # it is turned by t · speeds[i] to the left, in radians → (T, D)
     angles = torch.arange(len(x))[:, None] * speeds  # (T, D/2)
     cos, sin = angles.cos(), angles.sin()

@@ -1,1 +1,1 @@
-"""The script of the last chapter, as `make export` writes it."""
+"""The script of chapter 17, as `make export` writes it."""
