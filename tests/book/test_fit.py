@@ -1,6 +1,6 @@
 """What must not be cut, broken or hidden: tables, powers of ten, outputs, the copy button.
 
-On paper: white whatever the theme, folds open, nothing short broken in two.
+On paper: white whatever the theme, folds open, nothing short broken in two, no sheet half empty.
 """
 
 from __future__ import annotations
@@ -63,8 +63,10 @@ ON_PAPER = """() => {
     filters: [...new Set(all("img").map((one) => style(one).filter))],
     grounds: [...new Set(all("pre").map((one) => style(one.parentElement).colorScheme))],
     alone: all("h1, h2, h3, h4").filter((one) => style(one).breakAfter !== "avoid").length,
-    broken: all("img, figure, div.highlight, .cell_output > div")
+    broken: all("img, figure, .cell_output > div:not(:has(pre))")
       .filter((one) => style(one).breakInside !== "avoid").length,
+    halves: all("pre").filter((one) => style(one).orphans < 10 || style(one).widows < 10).length,
+    empty: all("pre, div.highlight").filter((one) => style(one).breakInside === "avoid").length,
     shut: all("details > :not(summary)").filter((one) => !one.checkVisibility()
       && style(one).display !== "none" && !one.closest(".stage")).length,
     pressed: all("button:not(.option), input[type=range], .where a")
@@ -73,7 +75,8 @@ ON_PAPER = """() => {
       .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1).length,
   };
 }"""
-GOOD = {"scheme": "light", "alone": 0, "broken": 0, "shut": 0, "pressed": 0, "cut": 0}
+GOOD = {"scheme": "light", "alone": 0, "broken": 0, "halves": 0, "empty": 0}
+GOOD |= {"shut": 0, "pressed": 0, "cut": 0}
 
 
 @pytest.fixture(scope="module")
