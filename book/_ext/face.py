@@ -213,6 +213,7 @@ def _last_of_cell(node: nodes.Element) -> nodes.Element:
 
 
 def _mark_cells(doctree: nodes.document) -> None:
+    imports = IMPORTS
     for cell in doctree.findall(nodes.container):
         if not _is_code(cell) or not cell.children:
             continue
@@ -224,8 +225,8 @@ def _mark_cells(doctree: nodes.document) -> None:
             title = cell["cell_metadata"].get("mystnb", {}).get("code_prompt_show")
             _fold(cell, "input", title or ("How this picture is drawn" if drawn else "The code"))
         elif is_import_cell(source) and cell[-1].get("nb_element") == "cell_code_source":
-            before = cell.parent[max(cell.parent.index(cell) - 1, 0)]
-            _fold(cell, "input", REST if before.get("prompt_show") == IMPORTS else IMPORTS)
+            _fold(cell, "input", imports)
+            imports = REST
         for module in [tag.removeprefix("src:") for tag in tags if tag.startswith("src:")]:
             name = f"gpt2_tutorial/{module.split('.')[0]}.py"
             cell[0].insert(0, nodes.paragraph("", name, classes=["from"]))
