@@ -30,7 +30,9 @@ PART = re.compile(r"#play-[\w-]+|\.citation\b|\.ladder\b")  # what only some pag
 RANGE = re.compile(r"(<td[^>]*><p>[\d.,]+) to (?=[\d.,]+</p></td>)")  # a cell: “0.42 to 0.70”
 # A browser may end a line behind the hyphen of GPT-2 and between the two of an option.
 OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
-NAME = re.compile(r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d", re.S)
+# A pair such as (1, 0) or (B, T) is one thing.
+NAME = r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d|\(\w, \w\)"
+NAME = re.compile(NAME, re.S)
 # Scripts may name the address where SVG got its name: nobody goes there.
 COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 
