@@ -112,7 +112,7 @@ def test_no_two_folds_in_a_row_bear_one_title(soups, name):
         titles = [one.select_one("summary .collapsed").get_text() for one in (before, fold)]
         assert titles[0] != titles[1]
     shown = [text.get_text() for text in soups[name].select("details.hide summary .collapsed")]
-    assert shown.count("What this chapter imports") == 1
+    assert shown.count("What this chapter imports") <= 1
 
 
 @pytest.mark.parametrize(

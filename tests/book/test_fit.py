@@ -34,6 +34,7 @@ BROKEN = r"""() => {
     if (text.parentElement.closest("pre, details:not([open])")) continue;
     const one = /(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+|GPT-\d|\(\w, \w\)|--[a-z]\S*/g;
     for (const found of text.data.matchAll(one)) {
+      if (found[0][0] === "(" && text.parentElement.closest("code")) continue;
       const range = document.createRange();
       range.setStart(text, found.index);
       range.setEnd(text, found.index + found[0].length);
