@@ -32,9 +32,8 @@ BROKEN = r"""() => {
   const broken = [];
   for (let text = walk.nextNode(); text; text = walk.nextNode()) {
     if (text.parentElement.closest("pre, details:not([open])")) continue;
-    const one = /(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+|GPT-\d|\(\w, \w\)|--[a-z]\S*/g;
+    const one = /(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+|GPT-\d|(?<!\w)\(−?[\w½¼], −?[\w½¼]\)|--[a-z]\S*/g;
     for (const found of text.data.matchAll(one)) {
-      if (found[0][0] === "(" && text.parentElement.closest("code")) continue;
       const range = document.createRange();
       range.setStart(text, found.index);
       range.setEnd(text, found.index + found[0].length);
