@@ -33,7 +33,8 @@ OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
 PAIR = r"(?<!\w)\(−?\w, −?\w\)"  # (1, 0) or (B, T): one thing, in the text and in code
 NAME = r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d|"
 NAME = re.compile(NAME + PAIR, re.S)
-CODE_PAIR = re.compile(f'(<code class="[^"]*)(">{PAIR}</code>)')
+CODE_PAIR = PAIR.replace(", ", ',</span> <span class="pre">')  # Sphinx marks words in code
+CODE_PAIR = re.compile(f'(<code class="[^"]*)("><span class="pre">{CODE_PAIR}</span></code>)')
 # Scripts may name the address where SVG got its name: nobody goes there.
 COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 
@@ -110,8 +111,11 @@ def unbroken(body: str) -> str:
     '<td><p>0.42&nbsp;to&nbsp;0.70</p></td>'
     >>> unbroken('<b title="GPT-2">GPT-2</b>, <span class="pre">--price</span>')
     '<b title="GPT-2"><span class="whole">GPT-2</span></b>, <span class="whole">--price</span>'
-    >>> unbroken('(½, −½) and <code class="x">(1, 0)</code>')
-    '<span class="whole">(½, −½)</span> and <code class="x whole">(1, 0)</code>'
+    >>> unbroken("<td>(½, −½)</td>")
+    '<td><span class="whole">(½, −½)</span></td>'
+    >>> one, other = '<span class="pre">(1,</span>', '<span class="pre">0)</span>'
+    >>> unbroken(f'<code class="x">{one} {other}</code>')[:20]
+    '<code class="x whole'
     """
     body = POWER.sub(lambda found: found[0] if found[0][0] == "<" else "&nbsp;·&nbsp;", body)
     body = RANGE.sub(r"\1&nbsp;to&nbsp;", body)

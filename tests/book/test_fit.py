@@ -109,7 +109,7 @@ def test_paper_is_white_whole_and_open(opened):
 @pytest.mark.parametrize("widths", tiered([NARROW, WIDTHS], [NARROW]), ids=len)
 @pytest.mark.parametrize("opened", tiered(PAGES, of_each_kind(PAGES)), indirect=True)
 def test_no_table_is_cut_and_no_power_or_name_broken_at_any_width(opened, widths):
-    """Tables and formulas fit everywhere; only the logs' tables of results may scroll on a phone."""
+    """Tables and formulas fit everywhere; those of the results may scroll on a phone."""
     opened.emulate_media(media="screen")
     opened.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
     for width in widths:
