@@ -8,7 +8,11 @@ import torch
 import torch.nn as nn
 
 from gpt2_tutorial.cache import KVCache, forward_cached
-from gpt2_tutorial.generate_input import check_ends, check_prompts
+from gpt2_tutorial.generate_input import (
+    check_can_cache,
+    check_ends,
+    check_prompts,
+)
 from gpt2_tutorial.gpt import GPT, GPTConfig  # noqa: F401 (in examples)
 from gpt2_tutorial.sampling import Knobs, draw_next, row_generators
 
@@ -83,6 +87,7 @@ def stream(
     if knobs.temperature != 0:
         generators = row_generators(generator, len(idx))
     if cache:
+        check_can_cache(model)
         room = min(model.config.block_size, idx.size(1) + max_new_tokens)
         like = model.transformer.wpe.weight
         store = KVCache(model.config, len(idx), like.device, like.dtype, room)
@@ -165,7 +170,7 @@ def generate_batch(
     # Padding on the right stands in the future, and the mask hides the future.
     # It repeats a token of its row, so a repetition penalty falls on no other.
     idx = [[*row, *[row[0]] * (max(lengths) - len(row))] for row in prompts]
-    device = model.transformer.wpe.weight.device
+    device = model.transformer.wte.weight.device
     idx, counts = (torch.tensor(part, device=device) for part in (idx, lengths))
     steps = list(stream(model, idx, max_new_tokens, lengths=counts, **knobs))
     rows, stop = [], knobs.get("stop_token")

@@ -35,6 +35,7 @@ def check_cached(model: GPT, idx: torch.Tensor, cache: Any) -> None:
     Traceback (most recent call last):
     ValueError: the model is in training mode: call model.eval() first
     """
+    check_can_cache(model)
     if model.training:
         raise ValueError("the model is in training mode: call model.eval() first")
     if idx.dim() != 2 or idx.numel() == 0 or idx.is_floating_point():
@@ -44,6 +45,18 @@ def check_cached(model: GPT, idx: torch.Tensor, cache: Any) -> None:
     room, longest = cache.keys.size(3), int(cache.lengths.max()) + idx.size(1)
     if longest > room:
         raise ValueError(f"the cache has room for {room} tokens, not {longest}")
+
+
+def check_can_cache(model: GPT) -> None:
+    """Refuse a model whose keys and values the cache does not know how to make.
+
+    >>> check_can_cache(GPT(GPTConfig(block_size=4, vocab_size=65, n_layer=1, n_embd=24)))
+    """
+    if not isinstance(model, GPT):
+        raise ValueError(
+            f"a cache holds what a GPT of chapter 11 has read, and this is a "
+            f"{type(model).__name__}: take cache=False, and it writes the same, only slower"
+        )
 
 
 def check_prompts(

@@ -56,6 +56,7 @@ class Watch:
         ids = []
         known = self.tokenizer.vocab_size  # a padded table has more rows
         knobs = {"temperature": 0.8, "generator": rng, "known": known}
+        knobs |= {"cache": isinstance(model, GPT)}  # no other has one
         for new in stream(model, start, WRITTEN, **knobs):
             poll()
             ids.append(new.item())
