@@ -109,22 +109,18 @@ def _refuse_nonsense(config: TrainConfig) -> None:
                 f"lower {name} as well"
             )
     config.gpt(), config.lr(0)  # each refuses what makes no sense to it
-    if config.recipe != "gpt2":
-        _refuse_recipe(config)
-    if config.precision != "auto":  # that would race, and needs the machine
-        choose_precision("cpu", config.precision)
-
-
-def _refuse_recipe(config: TrainConfig) -> None:
-    if config.recipe != "modern":
+    modern = config.recipe == "modern"
+    if not modern and config.recipe != "gpt2":
         raise ValueError(f"recipe must be gpt2 or modern, not {config.recipe!r}")
-    if config.shard:
+    if modern and config.shard:
         raise ValueError(
             "recipe modern cannot shard, for Muon needs every matrix whole: "
             "take --no-shard, or the recipe gpt2"
         )
-    if config.max_lr == 0:
+    if modern and config.max_lr == 0:
         raise ValueError("recipe modern needs max_lr above 0, not 0")
+    if config.precision != "auto":  # that would race, and needs the machine
+        choose_precision("cpu", config.precision)
 
 
 def _uneven(config: TrainConfig, world_size: int) -> str:

@@ -8,11 +8,7 @@ import torch
 import torch.nn as nn
 
 from gpt2_tutorial.cache import KVCache, forward_cached
-from gpt2_tutorial.generate_input import (
-    check_can_cache,
-    check_ends,
-    check_prompts,
-)
+from gpt2_tutorial.generate_input import check_ends, check_prompts
 from gpt2_tutorial.gpt import GPT, GPTConfig  # noqa: F401 (in examples)
 from gpt2_tutorial.sampling import Knobs, draw_next, row_generators
 
@@ -82,12 +78,11 @@ def stream(
     [(2,), (2,)]
     """
     lengths = check_prompts(model, idx, lengths, known)
-    check_ends(model, max_new_tokens, stop_token, known)
+    check_ends(model, max_new_tokens, stop_token, known, cache)
     knobs, generators, store = Knobs(**knobs), None, None
     if knobs.temperature != 0:
         generators = row_generators(generator, len(idx))
     if cache:
-        check_can_cache(model)
         room = min(model.config.block_size, idx.size(1) + max_new_tokens)
         like = model.transformer.wpe.weight
         store = KVCache(model.config, len(idx), like.device, like.dtype, room)

@@ -88,15 +88,21 @@ def check_prompts(
 
 
 def check_ends(
-    model: GPT, max_new_tokens: int, stop_token: int | None, known: int | None = None
+    model: GPT,
+    max_new_tokens: int,
+    stop_token: int | None,
+    known: int | None = None,
+    cache: bool = False,
 ) -> None:
-    """Refuse impossible numbers of tokens, and stop tokens that the model does not have.
+    """Refuse impossible numbers of tokens, stop tokens and a cache that the model does not have.
 
     >>> model = GPT(GPTConfig(block_size=4, vocab_size=65, n_layer=1, n_embd=24))
     >>> check_ends(model, 10, stop_token=64)
     """
     if not isinstance(max_new_tokens, Integral) or max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be a whole number from 0, not {max_new_tokens!r}")
+    if cache:
+        check_can_cache(model)
     if stop_token is not None:
         check_id(model, "stop_token", stop_token)
     if known is not None:

@@ -115,7 +115,10 @@ LOGS = {
         "options": ["--batch-tokens", "32768"],
         "compared": {"tokens": 65_536, "gpt2": SEEN, "modern": SEEN | {"loss": 6.1234}}
         | {"share_of_tokens": 0.5, "share_of_seconds": 0.55},
-        "table": [{"tokens": 32_768, "gpt2": SEEN}, {"tokens": 65_536, "gpt2": SEEN, "modern": SEEN}],
+        "table": [
+            {"tokens": 32_768, "gpt2": SEEN},
+            {"tokens": 65_536, "gpt2": SEEN, "modern": SEEN},
+        ],
     },
 }
 

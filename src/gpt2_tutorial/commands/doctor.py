@@ -484,8 +484,7 @@ def run(asked: argparse.Namespace) -> None:
     print(f"{len(rows):,} rows, up to step {metrics.steps:,}.", end="")
     print(" The last line was cut off and is left out." if cut else "")
     if metrics.recipe != "gpt2":
-        print(f"Its recipe is {metrics.recipe!s:.40}: the bands of correct runs are gpt2's, and say "
-              "nothing here.")  # fmt: skip
+        print(f"Its recipe is {metrics.recipe!s:.40}: the bands of correct runs are gpt2's.")
     if not found:
         print("Nothing stands out.")
         print(f"Metrics alone cannot show: {'; '.join(UNSEEN)}.")

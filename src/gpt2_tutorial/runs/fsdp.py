@@ -15,8 +15,8 @@ from gpt2_tutorial.runs.modern_run import ModernRun
 def run_class(config: TrainConfig) -> type[Run]:
     """Return what `train.fit` must make: a run with all weights in each process, or a cut one.
 
-    >>> run_class(TrainConfig(shard=True)).__name__, run_class(TrainConfig(recipe="modern")).__name__
-    ('ShardedRun', 'ModernRun')
+    >>> [run_class(TrainConfig(**c)).__name__ for c in ({"shard": True}, {"recipe": "modern"})]
+    ['ShardedRun', 'ModernRun']
     """
     if config.recipe == "modern":
         return ModernRun

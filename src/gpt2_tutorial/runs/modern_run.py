@@ -30,9 +30,7 @@ def gpt(config: TrainConfig) -> ModernGPT:
 class ModernRun(Run):
     """A `Run` with two optimizers that step as one; all else is as it was."""
 
-    def __init__(
-        self, model: ModernGPT, loader: Loader, config: TrainConfig, ranks: Ranks = ALONE
-    ):
+    def __init__(self, model: ModernGPT, loader: Loader, config: TrainConfig, ranks: Ranks = ALONE):
         super().__init__(model, loader, config, ranks)
         matrices, _ = split_params(self.model)
         muon = Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay)
@@ -41,9 +39,7 @@ class ModernRun(Run):
         self.optimizer = Together(muon, without(matrices, self.optimizer))
 
 
-def without(
-    taken: list[torch.nn.Parameter], adamw: torch.optim.Optimizer
-) -> torch.optim.Optimizer:
+def without(taken: list[torch.nn.Parameter], adamw: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """Take parameters out of an optimizer that has made no step yet.
 
     >>> one, other = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))

@@ -207,9 +207,9 @@ def load_qwen3(folder: str | os.PathLike[str], device: torch.device | str = "cpu
     with blaming(folder / WEIGHTS):
         if config.tied:
             stored.pop(HEAD, None)  # the table again
-        deepest = max((int(n) for n in re.findall(r"layers\.(\d+)\.", " ".join(stored))), default=-1)
-        if deepest + 1 != config.n_layer:  # before so many are made
-            raise WeightsError(f"{deepest + 1} layers, and {CONFIG} says {config.n_layer}")
+        layers = len(set(re.findall(r"layers\.(\d+)\.", " ".join(stored))))
+        if layers != config.n_layer:  # before so many are made
+            raise WeightsError(f"{layers} layers, and {CONFIG} says {config.n_layer}")
         with torch.device("meta"):
             model = ModernGPT(config)
         wanted = {name: their_names(name) for name, _ in model.named_parameters()}
