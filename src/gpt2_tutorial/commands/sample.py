@@ -197,14 +197,14 @@ class Sampler:
     def steps(self, which: range) -> Iterator[torch.Tensor]:
         """Draw tokens for some of the samples."""
         from gpt2_tutorial.generate import stream
-        from gpt2_tutorial.gpt import GPT
+        from gpt2_tutorial.generate_input import can_cache
 
         knobs: dict[str, Any] = {name: getattr(self.asked, name) for name in KNOBS}
         return stream(
             self.model,
             self.ids.expand(len(which), -1),
             self.asked.tokens,
-            cache=self.asked.cache and isinstance(self.model, GPT),
+            cache=self.asked.cache and can_cache(self.model),
             generator=[self.own[i] for i in which],
             stop_token=self.end,
             known=self.tokenizer.vocab_size,
