@@ -189,7 +189,7 @@ class Sampler:
 
         self.model, self.tokenizer, self.asked = model, tokenizer, asked
         self.end = end_of_text(tokenizer)
-        self.ids = torch.tensor([ids], device=model.transformer.wte.weight.device)
+        self.ids = torch.tensor([ids], device=next(model.parameters()).device)
         self.seed = random.SystemRandom().randrange(2**32) if asked.seed is None else asked.seed
         every = torch.Generator().manual_seed(self.seed)
         self.own = row_generators(every, asked.samples)  # so a sample is the same in any company
