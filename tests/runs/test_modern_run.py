@@ -301,6 +301,10 @@ def test_sample_evaluate_export_and_doctor_read_it(folder, capsys, tmp_path):
     text.write_text("ROMEO: what light", encoding="utf-8")
     said = gpt2("evaluate", "--model", model, "--text", text, "--device", "cpu", "--json")
     assert said.code == 0 and 0 < json.loads(said.out)["nats_per_token"] < 6
+    items = tmp_path / "items"
+    items.write_text('{"ctx": "we", "endings": ["eat", "onion"], "label": 0}', encoding="utf-8")
+    said = gpt2("evaluate", "--model", model, "--items", items, "--device", "cpu", "--json")
+    assert said.code == 0 and json.loads(said.out)["acc_norm"] in (0, 1)
     assert gpt2("export", "--model", model, "--to", tmp_path / "again")[0] == 0
     again = (tmp_path / "again" / "model.safetensors").read_bytes()
     assert again == (model / "model.safetensors").read_bytes()
