@@ -2,7 +2,12 @@
 
 import json
 import math
+import os
+import random
 import shutil
+import signal
+import time
+import warnings
 from dataclasses import asdict, replace
 
 import pytest
@@ -223,6 +228,31 @@ def test_compiled_it_takes_the_same_steps_and_files_know_nothing_of_it(data, tmp
     torch.testing.assert_close(vector(model), vector(eager), atol=1e-5, rtol=0)
     names = checkpoint.load(checkpoint.latest(tmp_path / "compiled"))["model"].keys()
     assert names == model_of(CONFIG).state_dict().keys()
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot fork a process")
+def test_kills_at_random_moments_change_no_bit(data, tmp_path):
+    """kill -9, saves included: six at least, and the run goes on after each."""
+    config = replace(CONFIG, max_steps=40, save_every=1, dropout=0.1)
+    began = time.perf_counter()
+    unbroken, *_ = trained(data, tmp_path / "whole", config)
+    usual, rng = time.perf_counter() - began, random.Random(0)
+    folder, kills, newest = tmp_path / "killed", 0, None
+    while kills < 6:
+        if (child := os.fork()) == 0:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trained(data, folder, config)
+            os._exit(0)
+        time.sleep(rng.uniform(0.05, usual / 5))
+        os.kill(child, signal.SIGKILL)
+        kills += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        if (newest := checkpoint.latest(folder)) and newest.step == config.max_steps:
+            for path in folder.glob("step_000000[2-4]*"):  # too early: take it back a little
+                shutil.rmtree(path)
+    model, outcome, _ = trained(data, folder, config)
+    assert outcome.state == "done" and torch.equal(vector(model), vector(unbroken))
 
 
 # --- many processes
