@@ -27,6 +27,7 @@ from ablation_ladder import cpu
 
 from gpt2_tutorial import simple
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.ledger import committed
 from gpt2_tutorial.pretrained import load_gpt2, save_gpt2
 from gpt2_tutorial.scoreboard import Scoreboard
 from gpt2_tutorial.text import CharTokenizer, load_shakespeare
@@ -120,6 +121,7 @@ def card(log: dict, size: int) -> str:
     """The model card, from the log alone."""
     s, a, best = log["settings"], log["about"], log["best"]
     epochs = log["tokens"] / log["training_characters"]
+    counted = committed("01")["values"]
     return f"""# simple-gpt
 
 A small GPT-2 that writes in the manner of Shakespeare's plays, letter by letter. It belongs to
@@ -170,9 +172,8 @@ book's scoring rule:
 |---|---|
 | this model, as trained | {log["val"]:.4f} |
 | this model, from the file in half precision | {log["val_half"]:.4f} |
-| count table, four letters of context | 1.750 |
-| mixed count tables | 1.710 |
-| Kneser–Ney counts, five letters of context | 1.539 |
+| count table, four letters of context | {counted["01.val_order_4"]["value"]:.3f} |
+| Kneser–Ney counts, five letters of context | {counted["01.kneser_ney"]["value"]:.3f} |
 
 The settings were tuned on the last tenth of the training text. The validation text chose the
 checkpoint, so the loss is a little kinder than one on a text that nobody looked at.

@@ -14,6 +14,7 @@ from logs import Log, chapter, derived, table
 
 SCRIPT, STEP, LADDER = "gpu_script", "gpu_step", "gpu_ladder"
 TESTS, SIMPLE, GENERATE = "gpu_tests", "gpu_simple", "gpu_generate"
+MODERN = "gpu_modern"
 FIRST = "1xh100"  # what the launch page tells a reader to rent first
 
 
@@ -150,6 +151,23 @@ def generate(log: GpuLog, root: Path) -> list[str]:
     return [*shown, *against(log, "Ours is"), *(["", *words] if words else [])]
 
 
+def modern(log: GpuLog, root: Path) -> list[str]:
+    rows = []
+    for i, row in enumerate(log.data.get("table", [])):
+        sides = [
+            log.say(f"table.{i}.{name}.{key}", form)
+            for name in ("gpt2", "modern")
+            for key, form in (("loss", "{:.3f}"), ("seconds", "{:.1f}"))
+        ]
+        rows.append([f"{row['tokens']:,}<!-- log:{log.file}#table.{i}.tokens -->", *sides])
+    head = "tokens | `gpt2`: loss | seconds | `modern`: loss | seconds"
+    words = [f"to the loss that GPT-2 ends with, in a share of its {key}" for key in SHARES]
+    shares = {said: log.percent(SHARES[key]) for said, key in zip(words, SHARES, strict=True)}
+    shown = table(head, rows) if rows else []
+    return [*shown, *([""] if shown else []), *facts(shares)]
+
+
+SHARES = {key: f"compared.share_of_{key}" for key in ("tokens", "seconds")}
 PARTS: dict[str, tuple[str, Callable[[GpuLog, Path], list[str]]]] = {
     TESTS: ("The tests that want a GPU", tests),
     SCRIPT: ("The script", script),
@@ -157,6 +175,7 @@ PARTS: dict[str, tuple[str, Callable[[GpuLog, Path], list[str]]]] = {
     LADDER: ("One step, one change at a time", ladder),
     SIMPLE: ("The preset `colab` of chapter 12", simple),
     GENERATE: ("Writing, against transformers", generate),
+    MODERN: ("GPT-2's 124M against the recipe modern", modern),
 }
 
 
@@ -178,6 +197,7 @@ OPEN = {
     LADDER: ("rungs.0.tokens_per_s", "the same step, one change at a time, as in chapter 14"),
     SIMPLE: ("curve.0", "the preset `colab` of chapter 12, and when it passes Kneser–Ney"),
     GENERATE: ("ours.tokens_per_s", "writing, against transformers"),
+    MODERN: ("compared.modern.loss", "GPT-2's 124M against the recipe `modern`, same tokens"),
 }
 # What no command of ours measures: it wants a night, money, a network or other machines.
 NEVER = [

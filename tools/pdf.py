@@ -25,7 +25,6 @@ BOOK = ROOT / "_build" / "pdf" / "gpt2-from-scratch.pdf"
 STYLE = Path(__file__).with_suffix(".css")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 PAPER = {"width": 703, "height": 930}  # pixels: A4 without the margins of pdf.css
-SHORT = 20  # lines of code that stay together on one sheet
 MINUTES = 10  # for a whole book on a slow machine
 FRAME = """\
 <!DOCTYPE html>
@@ -76,10 +75,6 @@ def document(site: Path, chapters: list[Chapter]) -> str:
     one_book.mend_links(chapters, lambda each, name: "#" + (name or each.anchor))
     for picture, path in one_book.pictures(chapters):
         picture["src"] = (site / path).as_uri()
-    for each in chapters:
-        for code in each.body.find_all("pre"):
-            if code.get_text().count("\n") <= SHORT:
-                code.parent["class"] = [*code.parent.get("class", []), "short"]
     heads, bodies, part = [], [], ""
     for each in chapters:
         name = each.anchor.replace("_", "-")

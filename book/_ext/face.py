@@ -20,6 +20,7 @@ __all__ = ["is_import_cell", "letters_of", "setup", "split_facts", "with_letters
 
 SECTIONS = {"problem": "story", "by-hand": "by-hand", "finished": "finished", "recap": "recap"}
 STRONG_BEGINNINGS = {"Many people think": "think", "Before you": "ask", "Three questions": "quiz"}
+IMPORTS, REST = "What this chapter imports", "The rest of what this chapter imports"
 CELL = 10_000  # MyST-NB counts a node's line from 10,000 times its cell, the first being 1
 
 
@@ -212,6 +213,7 @@ def _last_of_cell(node: nodes.Element) -> nodes.Element:
 
 
 def _mark_cells(doctree: nodes.document) -> None:
+    imports = IMPORTS
     for cell in doctree.findall(nodes.container):
         if not _is_code(cell) or not cell.children:
             continue
@@ -223,7 +225,8 @@ def _mark_cells(doctree: nodes.document) -> None:
             title = cell["cell_metadata"].get("mystnb", {}).get("code_prompt_show")
             _fold(cell, "input", title or ("How this picture is drawn" if drawn else "The code"))
         elif is_import_cell(source) and cell[-1].get("nb_element") == "cell_code_source":
-            _fold(cell, "input", "What this chapter imports")
+            _fold(cell, "input", imports)
+            imports = REST
         for module in [tag.removeprefix("src:") for tag in tags if tag.startswith("src:")]:
             name = f"gpt2_tutorial/{module.split('.')[0]}.py"
             cell[0].insert(0, nodes.paragraph("", name, classes=["from"]))

@@ -30,7 +30,11 @@ PART = re.compile(r"#play-[\w-]+|\.citation\b|\.ladder\b")  # what only some pag
 RANGE = re.compile(r"(<td[^>]*><p>[\d.,]+) to (?=[\d.,]+</p></td>)")  # a cell: “0.42 to 0.70”
 # A browser may end a line behind the hyphen of GPT-2 and between the two of an option.
 OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
-NAME = re.compile(r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d", re.S)
+PAIR = r"(?<!\w)\(−?\w, −?\w\)"  # (1, 0) or (B, T): one thing, in the text and in code
+NAME = r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d|"
+NAME = re.compile(NAME + PAIR, re.S)
+CODE_PAIR = PAIR.replace(", ", ',</span> <span class="pre">')  # Sphinx marks words in code
+CODE_PAIR = re.compile(f'(<code class="[^"]*)("><span class="pre">{CODE_PAIR}</span></code>)')
 # Scripts may name the address where SVG got its name: nobody goes there.
 COMMENT_WITH_HOST = re.compile(r"^\s*(?://|\*|/\*).*https?://.*\n", re.MULTILINE)
 
@@ -99,7 +103,7 @@ def mended(body: str) -> str:
 
 
 def unbroken(body: str) -> str:
-    """Keep on one line a power of ten, a range in a table, an option, and GPT-2.
+    """Keep on one line a power of ten, a range in a table, an option, a pair, and GPT-2.
 
     >>> unbroken("off by 2 · 10⁻¹⁶, 3 · 4")
     'off by 2&nbsp;·&nbsp;10⁻¹⁶, 3 · 4'
@@ -107,10 +111,16 @@ def unbroken(body: str) -> str:
     '<td><p>0.42&nbsp;to&nbsp;0.70</p></td>'
     >>> unbroken('<b title="GPT-2">GPT-2</b>, <span class="pre">--price</span>')
     '<b title="GPT-2"><span class="whole">GPT-2</span></b>, <span class="whole">--price</span>'
+    >>> unbroken("<td>(½, −½)</td>")
+    '<td><span class="whole">(½, −½)</span></td>'
+    >>> one, other = '<span class="pre">(1,</span>', '<span class="pre">0)</span>'
+    >>> unbroken(f'<code class="x">{one} {other}</code>')[:20]
+    '<code class="x whole'
     """
     body = POWER.sub(lambda found: found[0] if found[0][0] == "<" else "&nbsp;·&nbsp;", body)
     body = RANGE.sub(r"\1&nbsp;to&nbsp;", body)
     body = OPTION.sub(lambda found: whole(found[1]), body)
+    body = CODE_PAIR.sub(r"\1 whole\2", body)
     return NAME.sub(lambda found: found[0] if found[0][0] == "<" else whole(found[0]), body)
 
 

@@ -27,6 +27,8 @@ class TrainConfig:
     (2, 0.0006, True)
     """
 
+    # appendix A says what is in the other one; launch and files are the same
+    recipe: str = setting("gpt2", "gpt2, or modern: what came after it, with Muon")
     # the model: nanoGPT's names, GPT-2's numbers (Radford et al. 2019, Table 2)
     block_size: int = setting(1024, "tokens that the model sees at once")
     vocab_size: int = setting(50257, "how many tokens there are; the data know it")
@@ -48,6 +50,8 @@ class TrainConfig:
     warmup_steps: int = setting(715, "steps until max_lr")  # 375 million tokens
     max_lr: float = setting(6e-4, "highest learning rate")  # Table 2.1
     min_lr: float = setting(6e-5, "learning rate at the end")
+    # Muon's own; it rises and falls with the other (Jordan et al. 2024)
+    muon_lr: float = setting(0.02, "recipe modern: highest rate of matrices")
     seed: int = setting(1337, "of weights, dropout and data")  # nanoGPT's
     # how it is computed: the same numbers but for rounding
     # auto: chapter 12's choice; a run keeps what it began with
@@ -105,6 +109,16 @@ def _refuse_nonsense(config: TrainConfig) -> None:
                 f"lower {name} as well"
             )
     config.gpt(), config.lr(0)  # each refuses what makes no sense to it
+    modern = config.recipe == "modern"
+    if not modern and config.recipe != "gpt2":
+        raise ValueError(f"recipe must be gpt2 or modern, not {config.recipe!r}")
+    if modern and config.shard:
+        raise ValueError(
+            "recipe modern cannot shard, for Muon needs every matrix whole: "
+            "take --no-shard, or the recipe gpt2"
+        )
+    if modern and config.max_lr == 0:
+        raise ValueError("recipe modern needs max_lr above 0, not 0")
     if config.precision != "auto":  # that would race, and needs the machine
         choose_precision("cpu", config.precision)
 
@@ -176,6 +190,8 @@ def check_same_run(began: dict[str, Any], now: dict[str, Any]) -> None:
 
     >>> check_same_run({"seed": 1, "keep": 2}, {"seed": 1, "keep": 3})
     """
+    # A run that began before a setting was there has its default.
+    began = {f.name: f.default for f in fields(TrainConfig)} | began
     if now.get("precision") == "auto":
         now = now | {"precision": began.get("precision")}
     changed = [

@@ -78,7 +78,7 @@ def stream(
     [(2,), (2,)]
     """
     lengths = check_prompts(model, idx, lengths, known)
-    check_ends(model, max_new_tokens, stop_token, known)
+    check_ends(model, max_new_tokens, stop_token, known, cache)
     knobs, generators, store = Knobs(**knobs), None, None
     if knobs.temperature != 0:
         generators = row_generators(generator, len(idx))
@@ -165,7 +165,7 @@ def generate_batch(
     # Padding on the right stands in the future, and the mask hides the future.
     # It repeats a token of its row, so a repetition penalty falls on no other.
     idx = [[*row, *[row[0]] * (max(lengths) - len(row))] for row in prompts]
-    device = model.transformer.wpe.weight.device
+    device = model.transformer.wte.weight.device
     idx, counts = (torch.tensor(part, device=device) for part in (idx, lengths))
     steps = list(stream(model, idx, max_new_tokens, lengths=counts, **knobs))
     rows, stop = [], knobs.get("stop_token")

@@ -35,6 +35,7 @@ def check_cached(model: GPT, idx: torch.Tensor, cache: Any) -> None:
     Traceback (most recent call last):
     ValueError: the model is in training mode: call model.eval() first
     """
+    check_can_cache(model)
     if model.training:
         raise ValueError("the model is in training mode: call model.eval() first")
     if idx.dim() != 2 or idx.numel() == 0 or idx.is_floating_point():
@@ -44,6 +45,28 @@ def check_cached(model: GPT, idx: torch.Tensor, cache: Any) -> None:
     room, longest = cache.keys.size(3), int(cache.lengths.max()) + idx.size(1)
     if longest > room:
         raise ValueError(f"the cache has room for {room} tokens, not {longest}")
+
+
+def can_cache(model: GPT) -> bool:
+    """Say whether chapter 13's cache knows how this model makes its keys and values.
+
+    >>> can_cache(GPT(GPTConfig(block_size=4, vocab_size=65, n_layer=1, n_embd=24)))
+    True
+    """
+    parts = model.transformer  # appendix A's turns them by their places, or groups its heads
+    return hasattr(parts, "wpe") and all(hasattr(block.attn, "n_head") for block in parts.h)
+
+
+def check_can_cache(model: GPT) -> None:
+    """Refuse a model that has no cache.
+
+    >>> check_can_cache(GPT(GPTConfig(block_size=4, vocab_size=65, n_layer=1, n_embd=24)))
+    """
+    if not can_cache(model):
+        raise ValueError(
+            f"a cache holds what a GPT of chapter 11 has read, and this is a "
+            f"{type(model).__name__}: take cache=False, and it writes the same, only slower"
+        )
 
 
 def check_prompts(
@@ -75,15 +98,21 @@ def check_prompts(
 
 
 def check_ends(
-    model: GPT, max_new_tokens: int, stop_token: int | None, known: int | None = None
+    model: GPT,
+    max_new_tokens: int,
+    stop_token: int | None,
+    known: int | None = None,
+    cache: bool = False,
 ) -> None:
-    """Refuse impossible numbers of tokens, and stop tokens that the model does not have.
+    """Refuse impossible numbers of tokens, stop tokens and a cache that the model does not have.
 
     >>> model = GPT(GPTConfig(block_size=4, vocab_size=65, n_layer=1, n_embd=24))
     >>> check_ends(model, 10, stop_token=64)
     """
     if not isinstance(max_new_tokens, Integral) or max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be a whole number from 0, not {max_new_tokens!r}")
+    if cache:
+        check_can_cache(model)
     if stop_token is not None:
         check_id(model, "stop_token", stop_token)
     if known is not None:

@@ -107,6 +107,11 @@ def quantize_int8(model: GPT, *, compiled: bool = False) -> GPT:
     """
     if not isinstance(model.lm_head, nn.Linear):
         raise ValueError("the model's weights are int8 already: use it as it is")
+    if model.lm_head.weight is not model.transformer.wte.weight:
+        raise ValueError(
+            "quantize_int8 makes one table of wte and lm_head, and this model has "
+            "two: use it as it is"
+        )
     model = copy.deepcopy(model).eval()
     if model.lm_head.weight.dtype in (torch.float16, torch.bfloat16):
         model.float()  # sums of whole numbers are too large for half precision

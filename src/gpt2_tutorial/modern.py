@@ -279,14 +279,11 @@ class ModernGPT(nn.Module):
                 nn.init.zeros_(block.attn.c_proj.weight)
                 nn.init.zeros_(block.mlp.c_proj.weight)
 
-    def forward(
-        self,
-        idx: torch.Tensor,
-        targets: torch.Tensor | None = None,
-        *,
-        last_only: bool = False,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        check_ids(idx, targets, self.config.block_size, last_only)
+    def hidden_states(
+        self, idx: torch.Tensor, last_only: bool = False
+    ) -> torch.Tensor:
+        """Return what the last norm hands to the head: (B, T, C), or (B, 1, C)."""
+        check_ids(idx, None, self.config.block_size, last_only)
         x = self.transformer.wte(idx)  # (B, T, C)
         if not self.config.rotary:
             x = x + self.transformer.wpe.weight[: idx.size(1)]
@@ -295,8 +292,18 @@ class ModernGPT(nn.Module):
         x = self.transformer.drop(x)
         for block in self.transformer.h:
             x = block(x)  # (B, T, C)
-        x = self.transformer.ln_f(x[:, -1:] if last_only else x)
-        logits = self.lm_head(x)  # (B, T, V), or (B, 1, V)
+        return self.transformer.ln_f(x[:, -1:] if last_only else x)
+
+    def forward(
+        self,
+        idx: torch.Tensor,
+        targets: torch.Tensor | None = None,
+        *,
+        last_only: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        check_ids(idx, targets, self.config.block_size, last_only)
+        # (B, T, V), or (B, 1, V)
+        logits = self.lm_head(self.hidden_states(idx, last_only))
         if self.config.soft_cap is not None:
             logits = soft_cap(logits, self.config.soft_cap)
         if targets is None:

@@ -168,6 +168,7 @@ def girl_or_boy_accuracy(model: NGram, words: Sequence[str]) -> float:
     ids = torch.tensor([WORDS.index(word) for word in words])
     girl, boy = WORDS.index("girl"), WORDS.index("boy")
     (target,) = torch.where((ids == girl) | (ids == boy))
-    bets = model(ids[None])[0, target - 1]  # what stands before the target decides
+    bets = model(ids[None])[0]  # None: a batch of one
+    bets = bets[target - 1]  # what stands before the target decides
     guess = torch.where(bets[:, girl] >= bets[:, boy], girl, boy)
     return (guess == ids[target]).float().mean().item()

@@ -117,7 +117,7 @@ class Run:
         """One step, on `batch_tokens` tokens of all processes together."""
         lr = self.config.lr(self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("times", 1)  # Muon's is another
         result = train_step(
             self.losses,
             self.batches(poll),

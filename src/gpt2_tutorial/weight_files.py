@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from gpt2_tutorial.gpt import SIZES, GPTConfig
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+SIZES_OF_GPT2 = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
 TABLE, HEAD = "transformer.wte.weight", "lm_head.weight"  # one table by two names
 _INDEX, _SHARD = "model.safetensors.index.json", "model-*-of-*.safetensors"
 _SHARD_NAME = re.compile(r"model-[\w.-]*-of-[\w.-]*\.safetensors", re.ASCII)
@@ -113,8 +114,26 @@ def _read_json(file):
     return content
 
 
-def read_config(folder: Path, take: Callable[[dict[str, Any]], GPTConfig]) -> GPTConfig:
+def kind_of_model(folder: Path) -> Any:
+    """Return what a config.json calls its model.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / CONFIG).write_text('{"model_type": "gpt2"}')
+    >>> kind_of_model(folder)
+    'gpt2'
+    """
+    return _read_json(folder / CONFIG).get("model_type")
+
+
+def read_config(
+    folder: Path,
+    take: Callable[[dict[str, Any]], GPTConfig],
+    sizes: Iterable[str] = SIZES_OF_GPT2,
+) -> GPTConfig:
     """Read a config.json and let `take` make the config of it; a refusal names the file.
+
+    `sizes` are what it must hold as whole numbers above 0.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -125,10 +144,10 @@ def read_config(folder: Path, take: Callable[[dict[str, Any]], GPTConfig]) -> GP
     """
     content = _read_json(folder / CONFIG)
     try:
-        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
+        for name in sizes:
             if type(size := content.get(name)) is not int or size < 1:
                 raise ValueError(f"{name} must be a whole number above 0, not {size!r:.40}")
-        if content.get("n_inner") not in (None, 4 * content["n_embd"]):
+        if content.get("n_inner") not in (None, 4 * content.get("n_embd", 0)):
             raise ValueError(f"GPT-2 has n_inner 4 · n_embd, not {content['n_inner']!r:.40}")
         return take(content)
     except (ValueError, TypeError) as error:
@@ -154,6 +173,31 @@ class Stored:
         return self.part[index]
 
 
+def stored_weights(
+    folder: Path, name_of: Callable[[str], str] = lambda key: key
+) -> dict[str, Stored]:
+    """Name every weight of a model as its files do, or as `name_of` says; none is read yet.
+
+    >>> import tempfile
+    >>> from safetensors.torch import save_file
+    >>> save_file({"a": torch.ones(24)}, Path(folder := tempfile.mkdtemp()) / WEIGHTS)
+    >>> stored_weights(Path(folder))["a"].shape
+    (24,)
+    """
+    weights: dict[str, Stored] = {}
+    for file in _weight_files(folder):
+        opened = _open(file)
+        for key in opened.keys():  # noqa: SIM118 (it is no dict)
+            if (name := name_of(key)) in weights:
+                raise WeightsError(f"{file} holds {name[:80]} for the second time")
+            weights[name] = Stored(opened.get_slice(key))
+    return weights
+
+
+def _our_name(key):
+    return key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}"
+
+
 def open_weights(folder: Path) -> dict[str, Stored]:
     """Name every weight of a model as we do; none of them is read yet.
 
@@ -163,16 +207,8 @@ def open_weights(folder: Path) -> dict[str, Stored]:
     >>> list(open_weights(Path(folder)))
     ['transformer.ln_f.bias']
     """
-    weights = {}
-    for file in _weight_files(folder):
-        opened = _open(file)
-        for key in opened.keys():  # noqa: SIM118 (it is no dict)
-            bare = not key.startswith(("transformer.", "lm_head."))
-            name = f"transformer.{key}" if bare else key
-            if name in weights:
-                raise WeightsError(f"{file} holds {name[:80]} for the second time")
-            if not _OLD_MASKS.fullmatch(name):
-                weights[name] = Stored(opened.get_slice(key))
+    weights = stored_weights(folder, _our_name)
+    weights = {name: held for name, held in weights.items() if not _OLD_MASKS.fullmatch(name)}
     _check_prefix(weights, folder / WEIGHTS)
     if HEAD in weights:  # the two are one table, and some programs keep it under this name
         weights.setdefault(TABLE, weights[HEAD])

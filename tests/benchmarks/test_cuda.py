@@ -31,7 +31,9 @@ from gpt2_tutorial.generate import generate, stream
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.int8 import by_columns
 from gpt2_tutorial.precision import autocast, choose_precision
-from gpt2_tutorial.run import Run, to_device
+from gpt2_tutorial.run import to_device
+from gpt2_tutorial.runs import modern_run
+from gpt2_tutorial.runs.fsdp import run_class
 from gpt2_tutorial.runs.hardware import peak_of
 from gpt2_tutorial.runs.progress import Progress
 from gpt2_tutorial.runs.run_folder import STOPPED
@@ -312,13 +314,17 @@ class Killed(BaseException):
     """Nobody catches it, as nobody catches a kill."""
 
 
+def model_of(config):
+    torch.manual_seed(config.seed)
+    return GPT(config.gpt()) if config.recipe == "gpt2" else modern_run.gpt(config)
+
+
 def run_it(data, folder, config, **more):
     ranks, letters = setup(ON), CharTokenizer(LETTERS)
-    torch.manual_seed(config.seed)
-    model, place = GPT(config.gpt()), (config.micro_batch, config.block_size, 0, 1, config.seed)
+    model, place = model_of(config), (config.micro_batch, config.block_size, 0, 1, config.seed)
     train = ShardLoader(data, "train", *place, tokenizer=letters, prefetch=True)
     val = ShardLoader(data, "val", *place, tokenizer=letters)
-    more = {"extra_metrics": Watch(letters, ranks)} | more
+    more = {"extra_metrics": Watch(letters, ranks), "run_class": run_class(config)} | more
     outcome = fit(model, train, config, folder=folder, ranks=ranks, val_loader=val, **more)
     return outcome, vector(model.parameters())
 
@@ -336,9 +342,14 @@ def asks_at(number):
     return lambda: next(polls) == number
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_run_that_was_stopped_and_killed_ends_with_the_same_bits(data, tmp_path, precision):
-    config = replace(CONFIG, precision=precision)
+@pytest.mark.parametrize(
+    ("recipe", "precision"),
+    [("gpt2", "fp32"), ("gpt2", "bf16"), ("gpt2", "fp16"), ("modern", "fp32"), ("modern", "bf16")],
+)
+def test_a_run_that_was_stopped_and_killed_ends_with_the_same_bits(
+    data, tmp_path, recipe, precision
+):
+    config = replace(CONFIG, recipe=recipe, precision=precision)
     whole, weights = run_it(data, tmp_path / "whole", config)
     assert whole.state == "done"
     first, _ = run_it(data, tmp_path / "broken", config, asked_to_stop=asks_at(60))
@@ -349,11 +360,12 @@ def test_a_run_that_was_stopped_and_killed_ends_with_the_same_bits(data, tmp_pat
     assert last == whole and torch.equal(again, weights)
 
 
-def test_what_watches_a_run_writes_under_the_kernels_that_it_insists_on(device, data):
+@pytest.mark.parametrize("recipe", ["gpt2", "modern"])
+def test_what_watches_a_run_writes_under_the_kernels_that_it_insists_on(device, data, recipe):
     ranks, letters = setup(ON), CharTokenizer(LETTERS)
-    config = replace(CONFIG, precision="bf16")
+    config = replace(CONFIG, precision="bf16", recipe=recipe)
     loader = ShardLoader(data, "train", config.micro_batch, config.block_size)
-    run = Run(GPT(config.gpt()), loader, config, ranks)
+    run = run_class(config)(model_of(config), loader, config, ranks)
     with fast_kernels(device, run.precision):
         seen = Watch(letters, ranks)(run, lambda: None)
     assert len(seen["sample"]) == WRITTEN and set(seen["sample"]) <= set(LETTERS)

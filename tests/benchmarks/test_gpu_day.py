@@ -21,7 +21,7 @@ if os.name == "nt":
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 DAY = BENCHMARKS / "gpu_day.py"
-PARTS = ("tests", "script", "step", "ladder", "simple", "generate")
+PARTS = ("tests", "script", "step", "ladder", "simple", "generate", "modern")
 MODULES = ("day", "job", "part", "text", "warm", *PARTS)
 SPEEDS = {"way": str, "tokens_per_s": (int, float)}
 SCHEMA = {  # part: its keys, and what stands there in a complete log
@@ -35,6 +35,7 @@ SCHEMA = {  # part: its keys, and what stands there in a complete log
                "precision": str, "parameters": int, "stopped": str},
     "generate": {"prompt": int, "new_tokens": int, "ours": dict, "theirs": dict, "ratio": dict,
                  "same_tokens": bool},
+    "modern": {"text": dict, "options": list, "recipes": dict, "compared": dict, "table": list},
 }  # fmt: skip
 ABOUT = {"command": str, "part": str, "device": str, "machine": str, "date": str, "python": str}
 ABOUT |= {"torch": str, "transformers": str, "seconds": float, "tiny": bool}
@@ -398,6 +399,92 @@ def test_the_script_part_kills_and_resumes_what_people_launch(modules, tmp_path)
     assert log["text"]["tokens"] > 10_000
 
 
+@pytest.mark.soak
+def test_the_modern_part_trains_both_recipes_on_the_same_tokens(modules, tmp_path, capsys):
+    log = carried_out(modules, "modern", tmp_path)
+    gpt2, modern = (log["recipes"][name] for name in ("gpt2", "modern"))
+    assert gpt2["stopped"] == modern["stopped"] == "all steps are done"
+    for one in (gpt2, modern):
+        assert [point["step"] for point in one["curve"]] == list(range(1, 21))
+        assert [point["tokens"] for point in one["curve"]] == list(range(256, 21 * 256, 256))
+        seconds = [point["seconds"] for point in one["curve"]]
+        assert seconds == sorted(seconds) and seconds[0] > 0
+        assert [row["step"] for row in one["val"]] == [0, 20]
+    assert 0.9 * log["text"]["tokens"] >= 20 * 256, "no token is read for the second time"
+    assert gpt2["curve"][0]["loss"] != modern["curve"][0]["loss"], "two models"
+    last = log["compared"]
+    assert (last["step"], last["tokens"]) == (20, 20 * 256)
+    assert last["gpt2"]["loss"] == log["table"][-1]["gpt2"]["loss"]
+    lines = modules("day").by_tokens(log)
+    assert len(lines) == len(log["table"]) == 11 and "5,120 tokens" in lines[-1]
+    assert modules("day").told("modern", log).startswith("modern: loss ")
+
+
+def test_the_modern_part_says_how_much_sooner_or_that_it_never_was(modules):
+    modern = modules("modern")
+
+    def found(losses, pace):
+        points = [{"step": i, "tokens": 10 * i, "seconds": pace * i, "loss": loss}
+                  for i, loss in enumerate(losses, start=1)]  # fmt: skip
+        return {"curve": points}
+
+    both = {"gpt2": found([5.0, 4.0, 3.0, 2.0], 1.0), "modern": found([5.0, 2.0, 1.0], 1.5)}
+    told = modern.compared(both)  # at the last step that both took
+    assert told == {"step": 3, "tokens": 30, "gpt2": {"loss": 3.0, "seconds": 3.0},
+                    "modern": {"loss": 1.0, "seconds": 4.5}, "share_of_tokens": 0.667,
+                    "share_of_seconds": 1.0}  # fmt: skip
+    both["modern"] = found([5.0, 4.5, 4.0], 1.5)
+    assert modern.compared(both)["share_of_tokens"] is None
+    assert modern.compared({"gpt2": both["gpt2"]}) == {}
+    assert [row.keys() - {"tokens"} for row in modern.table(both)][-1] == {"gpt2"}
+    words = {"compared": told | {"share_of_seconds": None}, "about": {"seconds": 9.0}}
+    said = modules("day").told("modern", words)
+    assert "after 0.67 of the tokens and more than all of the seconds (9 s)" in said
+
+
+def test_the_first_steps_which_compile_count_as_much_as_the_others(modules):
+    rows = [{"step": i, "tokens": i, "loss": 1.0, "norm": 1.0, "lr": 1.0,
+             "seconds": 40.0 if i == 1 else 0.5} for i in range(1, 9)]  # fmt: skip
+    assert modules("modern").curve(rows)[-1]["seconds"] == 4.0
+
+
+def test_the_modern_part_ends_in_time_and_keeps_what_there_was(modules, tmp_path, monkeypatch):
+    modern, job = modules("modern"), modules("job")
+    rows = [{"step": 0, "precision": "fp32"}, {"step": 1, "tokens": 9, "loss": 4.0, "norm": 1.0,
+             "lr": 0.1, "seconds": 0.5, "tokens_per_s": 18.0}]  # fmt: skip
+    killed = []
+
+    class Endless:
+        def __init__(self, data, folder, options):
+            self.folder, self.process = folder, argparse.Namespace(poll=lambda: None)
+
+        def rows(self):
+            return rows
+
+        def kill(self):
+            killed.append(self.folder.name)
+
+    monkeypatch.setattr(modern, "Script", Endless)
+    monkeypatch.setattr(modern, "shards", lambda job: (tmp_path, {"tokens": 50_000}))
+    one = job.Job("modern", tmp_path, tmp_path, "cpu", True, time.monotonic() + 5)
+    modern.measure(one)
+    log = json.loads(one.file.read_text(encoding="utf-8"))
+    assert killed == ["modern_gpt2", "modern_modern"] and time.monotonic() < one.ends
+    assert {found["stopped"] for found in log["recipes"].values()} == {"its time was over"}
+    assert log["compared"]["step"] == 1
+
+
+def test_the_modern_part_takes_options_that_the_script_has(modules):
+    modern = modules("modern")
+    parser = argparse.ArgumentParser()
+    train_gpt2.add_arguments(parser)
+    for recipe in modern.RECIPES:
+        words = ["--preset", modules("script").PRESET, *modern.FULL.split(), "--recipe", recipe]
+        words += ["--max-steps", "109", "--warmup-steps", "10", "--eval-every", "109"]
+        config = train_gpt2.configured(parser.parse_args(words), 50257)
+        assert config.pieces(world_size=1) == 1 and config.recipe == recipe
+
+
 def test_the_script_takes_the_options_of_the_full_day(modules):
     """A slip in them would show on the GPU only."""
     script = modules("script")
@@ -452,7 +539,7 @@ def test_the_tests_for_cuda_run_on_a_cpu_as_far_as_it_can_follow(tmp_path):
     words = [sys.executable, "-m", "pytest", *plain, "tests/benchmarks/test_cuda.py"]
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert "23 passed, 2 skipped" in done.stdout
+    assert "26 passed, 2 skipped" in done.stdout
 
 
 # --- a bare machine
@@ -506,7 +593,7 @@ def bare_machine():
 
 
 @pytest.mark.soak
-def test_on_a_bare_machine_all_six_parts_run_and_say_which_text_they_took(tmp_path):
+def test_on_a_bare_machine_all_seven_parts_run_and_say_which_text_they_took(tmp_path):
     """No package but the listed ones, no outside file, no network; the day as it will be there."""
     (tmp_path / "empty").mkdir()
     out, empty = tmp_path / "out", str(tmp_path / "empty")

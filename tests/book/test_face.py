@@ -104,6 +104,17 @@ def test_a_fold_bears_the_title_that_its_cell_gives_it(soups, name):
     assert [title for title in given if title] == [t for t in shown if t in given]
 
 
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_two_folds_in_a_row_bear_one_title(soups, name):
+    silent = "div.cell:has(details.hide):not(:has(.cell_output))"
+    for fold in soups[name].select(f"{silent} + div.cell:has(details.hide)"):
+        before = fold.find_previous_sibling("div")
+        titles = [one.select_one("summary .collapsed").get_text() for one in (before, fold)]
+        assert titles[0] != titles[1]
+    shown = [text.get_text() for text in soups[name].select("details.hide summary .collapsed")]
+    assert shown.count("What this chapter imports") <= 1
+
+
 @pytest.mark.parametrize(
     ("source", "runs"),
     [

@@ -8,6 +8,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from serving import serve
+from toys import small_site
 
 pytestmark = pytest.mark.browser
 
@@ -70,3 +72,38 @@ def test_equal_and_single_words_are_averaged(ask):
         got = ask("order-blind", "lookBack", vectors)
         assert got["shares"] == pytest.approx([1 / len(vectors)] * len(vectors), abs=1e-15)
         assert got["mixture"] == pytest.approx(vectors[0], abs=1e-12)
+
+
+# In each order of the four words, with places and without: which names lie on one another.
+ON_ONE_ANOTHER = """stage => {
+  const orders = ([first, ...rest]) => first === undefined ? [[]] : orders(rest).flatMap((order) =>
+    [...order, 0].map((_, i) => [...order.slice(0, i), first, ...order.slice(i)]));
+  const [all, found] = [orders([0, 1, 2, 3]), []];
+  const press = (name) => [...stage.querySelectorAll("button")]
+    .find((one) => one.textContent === name).click();
+  for (const order of [...all, ...all]) {
+    press("In order");
+    if (found.length === all.length) stage.querySelector("input").click();
+    const now = [0, 1, 2, 3];
+    order.forEach((word, i) => {
+      for (let j = now.indexOf(word); j > i; j--) {
+        press(`${j - 1} ⇄ ${j}`);
+        [now[j - 1], now[j]] = [now[j], now[j - 1]];
+      }
+    });
+    const names = [...stage.querySelectorAll("svg g > text")].map((name) =>
+      [name.textContent, name.getBoundingClientRect()]);
+    found.push(names.flatMap(([name, a], i) => names.slice(0, i).filter(([, b]) =>
+      a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom,
+    ).map(([other]) => [name, other])));
+  }
+  return found;
+}"""
+
+
+def test_no_name_lies_on_another_in_any_order(page, tmp_path):
+    with serve(small_site(tmp_path, ["order-blind"])) as address:
+        page.goto(f"{address}toys.html")
+        page.wait_for_selector("#play-order-blind[data-ready]")
+        found = page.locator("#play-order-blind .stage").evaluate(ON_ONE_ANOTHER)
+    assert found == [[]] * 48

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from serving import ROOT
+
 LONG_LINE = "total = " + " + ".join(f"number_{number:03}" for number in range(40))
 TOC = """\
 root: one
@@ -14,9 +16,10 @@ PAGE = """\
 <html><head><style>
 :root {{ --mono: monospace; }}
 pre {{ overflow-x: auto; font-family: var(--mono); }}
+{style}
 </style></head>
 <body><nav>the menu</nav>
-<main><article class="bd-article">{}</article></main></body></html>
+<main><article class="bd-article">{body}</article></main></body></html>
 """
 ONE = f"""\
 <section id="one"><h1>One “quoted” title<a class="headerlink" href="#one">¶</a></h1>
@@ -32,6 +35,9 @@ ONE = f"""\
 """
 LONG_TITLE = "A heading that goes on below, since no line of the paper can hold so many words of it"
 MANY = "<p>A line that fills a page.</p>" * 80
+HALF = "<p>A line above.</p>" * 9
+CODE_LINES = [f"line_{number:02} = {number}" for number in range(1, 41)]
+CODE = '<div class="highlight"><pre>' + "\n".join(CODE_LINES) + "\n</pre></div>"
 TWO = f"""\
 <section id="two"><h1>Two</h1>
 <section id="same"><h2>The same place</h2>
@@ -39,16 +45,23 @@ TWO = f"""\
 <svg viewBox="0 0 9 9" width="9"><circle r="3"/></svg><math><mi>x</mi></math>
 <p><a href="../one.html#same">back</a></p>
 </section>
+{HALF}{CODE}
 <section id="far"><h2>{LONG_TITLE}</h2>{MANY}<p>The end of <a href="#far">this</a>.</p></section>
 </section>
 """
 
 
+def page(body: str) -> str:
+    """Write a page with what the site's styles say of paper."""
+    base = (ROOT / "book" / "_styles" / "1-base.css").read_text(encoding="utf-8")
+    return PAGE.format(style=base[base.index("@media print") :], body=body)
+
+
 def small_site(home: Path) -> Path:
     site = home / "site"
     (site / "deep").mkdir(parents=True)
-    (site / "one.html").write_text(PAGE.format(ONE), encoding="utf-8")
-    (site / "deep" / "two.html").write_text(PAGE.format(TWO), encoding="utf-8")
+    (site / "one.html").write_text(page(ONE), encoding="utf-8")
+    (site / "deep" / "two.html").write_text(page(TWO), encoding="utf-8")
     dot = '<svg xmlns="http://www.w3.org/2000/svg" width="900" height="20"><circle id="a" r="9"/>'
     dot += '<circle id="a" r="8"/></svg>'
     (site / "dot.svg").write_text(dot, encoding="utf-8")

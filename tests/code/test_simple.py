@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from gpt2_tutorial import assets, simple
 from gpt2_tutorial.bigram import BigramLM
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.ledger import committed
 from gpt2_tutorial.optim import cosine_with_warmup
 from gpt2_tutorial.pretrained import load_gpt2
 from gpt2_tutorial.scoreboard import Scoreboard
@@ -426,7 +427,10 @@ def test_the_model_scores_what_its_log_and_card_say(log, folder):
     in_card = [float(said) for said in re.findall(r"\| this model.* \| (\d\.\d{4}) \|", card)]
     assert in_card == [log["val"], log["val_half"]]
     assert all(abs(nats - said) <= 0.002 for said in in_card)
-    assert nats < 1.71 < 1.750  # mixed count tables, and the best single one
+    counted = committed("01")["values"]
+    for name in ("01.val_order_4", "01.kneser_ney"):
+        assert f"| {counted[name]['value']:.3f} |" in card
+        assert nats < counted[name]["value"]
 
 
 def test_the_log_and_the_card_say_the_same(log, folder):

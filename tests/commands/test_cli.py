@@ -412,7 +412,8 @@ class Script(torch.nn.Module):
 
     def __init__(self, ids, vocab_size):
         super().__init__()
-        self.transformer = torch.nn.ModuleDict({"wpe": torch.nn.Embedding(1, 1)})
+        parts = {"wpe": torch.nn.Embedding(1, 1), "h": torch.nn.ModuleList()}
+        self.transformer = torch.nn.ModuleDict(parts)
         self.config = GPTConfig(4, vocab_size, 1, 1, 1)
         self.ids = ids
 

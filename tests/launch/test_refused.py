@@ -25,6 +25,9 @@ SETTINGS = {  # what is known to be wrong before anything is read
     "warm-up": (("--warmup-steps", 9), "--warmup-steps is 9, more than the 2 of --max-steps"),
     "rates": (("--max-lr", 1e-6), "--min-lr is 0.0002, more than the 1e-06 of --max-lr: lower"),
     "memory of AdamW": (("--beta1", 1.5), "beta1 must be 0 or more and below 1, not 1.5"),
+    "recipe": (("--recipe", "llama"), "recipe must be gpt2 or modern, not 'llama'"),
+    "two rates": (("--recipe", "modern", "--max-lr", 0, "--min-lr", 0), "needs --max-lr above 0"),
+    "Muon in parts": (("--recipe", "modern", "--shard"), "cannot shard, for Muon needs every"),
     "seed": (("--seed", 2**32), "seed must be 0 or more and below 4,294,967,296, not 4294967296"),
 }
 FOUND = {  # what is found later: by the data, by another file, by the machine
@@ -35,6 +38,7 @@ FOUND = {  # what is found later: by the data, by another file, by the machine
     "a small text": (65, ("--data", "small"), "tokens of train in small are"),
     "rows": (65, ("--micro-batch", 10**6, "--batch-tokens", 16 * 10**6), "take a B (--micro-ba"),
     "shard": (78, ("--shard", "--precision", "fp16"), "a run with shard knows no fp16: take"),
+    "odd heads": (78, ("--recipe", "modern", "--n-embd", 18), "a head of 9 has one left over"),
     "items": (78, ("--hellaswag", "none"), "--hellaswag none is no file: name a file of items"),
     "no items": (78, ("--hellaswag", "text"), "text, line 1 is no item: JSONDecodeError"),
     "tracker": (78, ("--tracker", "wandb"), "needs a package that is not installed: pip install"),

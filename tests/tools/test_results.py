@@ -64,6 +64,7 @@ TF32 = RUNG | {"name": "TF32", "tokens_per_s": 150_000, "step_ms": 109.23, "mfu"
 SIDE = {"tokens_per_s": 300_000, "mfu": 0.26, "memory_gb": 60.2, "losses": [10.9, 9.7]}
 RATIO = {"median": 1.31, "min_max": [1.29, 1.33], "pairs": 6}
 POINT = {"step": 250, "tokens": 1_024_000, "seconds": 9.5, "train": 2.41, "val": 2.44}
+SEEN = {"loss": 7.8765, "seconds": 4.32}
 SKIPPED = {"name": "test_cuda.py::two_cards", "outcome": "skipped", "seconds": 0.0, "said": "one"}
 LOGS = {
     "gpu_tests": {"passed": 14, "failed": 0, "skipped": 1, "tests": [SKIPPED]},
@@ -109,6 +110,15 @@ LOGS = {
         "theirs": {"tokens_per_s": 410.2, "way": "static cache, compiled"},
         "ratio": RATIO,
         "same_tokens": True,
+    },
+    "gpu_modern": {
+        "options": ["--batch-tokens", "32768"],
+        "compared": {"tokens": 65_536, "gpt2": SEEN, "modern": SEEN | {"loss": 6.1234}}
+        | {"share_of_tokens": 0.5, "share_of_seconds": 0.55},
+        "table": [
+            {"tokens": 32_768, "gpt2": SEEN},
+            {"tokens": 65_536, "gpt2": SEEN, "modern": SEEN},
+        ],
     },
 }
 

@@ -29,6 +29,44 @@ export function lookBack(vectors) {
 export const seen = (words, placed) =>
   words.map(({ vector }, t) => vector.map((v, i) => v + (placed ? PLACES[t][i] : 0)));
 
+const ALONG = [0.5, 0.25, 0.75, 0, 1]; // how far along its step a name may stand, the best first
+
+/**
+ * Where the names of a way's steps stand: each beside its step, as far as it is wide.
+ * Of all choices it takes the one in which the least lies on a name, the way or a dot.
+ * @param {number[][]} corners in pixels, one more than names
+ * @param {string[]} names
+ * @param {number[][]} dots
+ */
+export function beside(corners, names, dots) {
+  const onWay = corners.slice(1).flatMap(([u, v], t) => Array.from({ length: 20 }, (_, i) =>
+    [corners[t][0] + (i / 19) * (u - corners[t][0]), corners[t][1] + (i / 19) * (v - corners[t][1])]));
+  const spots = names.map((name, t) => {
+    const [[x, y], [u, v]] = [corners[t], corners[t + 1]], length = Math.hypot(u - x, v - y) || 1;
+    const across = [(y - v) / length, (u - x) / length], wide = 4.5 * name.length + 1, high = 9;
+    const far = 3 + wide * Math.abs(across[0]) + high * Math.abs(across[1]);
+    return ALONG.flatMap((along, rank) => [1, -1].map((side) => {
+      const at = [x + along * (u - x) + side * far * across[0], y + along * (v - y) + side * far * across[1]];
+      /** @param {number} more */
+      const hit = (more) => (/** @type {number[]} */ [a, b]) => Math.abs(a - at[0]) < wide + more && Math.abs(b - at[1]) < high + more;
+      return { at, wide, high, lies: rank / 9 + onWay.filter(hit(0)).length + 20 * dots.filter(hit(6)).length };
+    }));
+  });
+  let best = { lies: Infinity, places: names.map(() => [0, 0]) };
+  /** @param {typeof spots[0]} chosen @param {number} lies */
+  function go(chosen, lies) {
+    if (lies >= best.lies) return;
+    if (chosen.length === names.length) { best = { lies, places: chosen.map(({ at }) => at) }; return; }
+    for (const spot of spots[chosen.length]) {
+      const on = chosen.filter((other) => Math.abs(other.at[0] - spot.at[0]) < other.wide + spot.wide
+        && Math.abs(other.at[1] - spot.at[1]) < other.high + spot.high);
+      go([...chosen, spot], lies + spot.lies + 50 * on.length);
+    }
+  }
+  go([], 0);
+  return best.places;
+}
+
 /** @param {HTMLElement} stage */
 export default function (stage) {
   const dice = random(7);
@@ -45,19 +83,15 @@ export default function (stage) {
     shares.update(words.map(({ word }, t) => ({ label: `${t} ${word}`, share: now.shares[t], text: number(now.shares[t], 3) })));
     picture.clear();
     const steps = vectors.map((vector, t) => vector.map((v) => v * now.shares[t]));
-    const way = steps.map(([a, b]) => Math.atan2(b, a));
-    let at = [0, 0];
-    steps.forEach(([a, b], t) => {
-      const word = words[t].word, kind = word === "Bobby" ? "b" : word === "a" ? "c" : "a";
-      picture.arrow([at[0], at[1]], [at[0] + a, at[1] + b], kind);
-      // The name stands where the way does not turn to.
-      const turn = Math.sin(t < 4 ? way[t + 1] - way[t] : way[t] - way[t - 1]);
-      const side = way[t] + (turn > 0 ? -1 : 1) * (Math.PI / 2);
-      const x = at[0] + a / 2 + 0.17 * Math.cos(side), y = at[1] + b / 2 + 0.1 * Math.sin(side);
-      picture.layer.append(s("text", { class: kind, "text-anchor": "middle",
-        x: picture.px(x).toFixed(2), y: (picture.py(y) + 4).toFixed(2) }, word));
-      at = [at[0] + a, at[1] + b];
-    });
+    const corners = [[0, 0]];
+    for (const [a, b] of steps) corners.push([corners[corners.length - 1][0] + a, corners[corners.length - 1][1] + b]);
+    const kinds = words.map(({ word }) => (word === "Bobby" ? "b" : word === "a" ? "c" : "a"));
+    kinds.forEach((kind, t) => picture.arrow(/** @type {[number, number]} */ (corners[t]),
+      /** @type {[number, number]} */ (corners[t + 1]), kind));
+    const places = beside(corners.map(([x, y]) => [picture.px(x), picture.py(y)]), words.map(({ word }) => word),
+      [first, now].map(({ mixture: [x, y] }) => [picture.px(x), picture.py(y)]));
+    places.forEach(([x, y], t) => picture.layer.append(s("text", { class: kinds[t], "text-anchor": "middle",
+      x: x.toFixed(2), y: (y + 4).toFixed(2) }, words[t].word)));
     picture.dot(first.mixture[0], first.mixture[1], "before", 9);
     picture.dot(now.mixture[0], now.mixture[1], "mixture", 5);
     const moved = Math.hypot(now.mixture[0] - first.mixture[0], now.mixture[1] - first.mixture[1]);

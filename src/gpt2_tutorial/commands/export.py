@@ -16,6 +16,7 @@ from gpt2_tutorial.commands.options import add_model, opened
 if TYPE_CHECKING:
     from gpt2_tutorial.bpe import BPETokenizer
     from gpt2_tutorial.gpt import GPT
+    from gpt2_tutorial.modern import ModernGPT
     from gpt2_tutorial.text import CharTokenizer
 
 DTYPES = ("float16", "bfloat16", "float32")
@@ -54,9 +55,11 @@ def run(asked: argparse.Namespace) -> None:
 
 
 def write_model(
-    model: GPT, tokenizer: CharTokenizer | BPETokenizer, folder: str | Path, **how: Any
+    model: GPT | ModernGPT, tokenizer: CharTokenizer | BPETokenizer, folder: str | Path, **how: Any
 ) -> None:
     """Write a model and the tokenizer that belongs to it; `how` goes to `save_gpt2`.
+
+    A GPT goes into GPT-2's layout, a model of the recipe modern into that of Qwen3.
 
     >>> import tempfile
     >>> from gpt2_tutorial.gpt import GPT, GPTConfig
@@ -66,10 +69,13 @@ def write_model(
     >>> sorted(file.name for file in folder.iterdir())
     ['characters.json', 'config.json', 'model.safetensors']
     """
+    from gpt2_tutorial.modern import ModernGPT
     from gpt2_tutorial.pretrained import save_gpt2
+    from gpt2_tutorial.runs.qwen3 import save_qwen3
 
     files = tokenizer_files(tokenizer, model.config.block_size)
-    save_gpt2(model, folder, tokenizer=tokenizer, **how)
+    save = save_qwen3 if isinstance(model, ModernGPT) else save_gpt2
+    save(model, folder, tokenizer=tokenizer, **how)
     for name, text in files.items():
         (Path(folder) / name).write_text(text, encoding="utf-8", newline="\n")
 

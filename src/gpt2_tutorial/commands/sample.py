@@ -126,7 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="cache",
         action="store_false",
         help="work every token out anew from the whole text: the same words, slower "
-        "(default: keep keys and values)",
+        "(default: keep keys and values; the recipe modern has no cache)",
     )
     add_device(parser)
     add_json(parser)
@@ -189,7 +189,7 @@ class Sampler:
 
         self.model, self.tokenizer, self.asked = model, tokenizer, asked
         self.end = end_of_text(tokenizer)
-        self.ids = torch.tensor([ids], device=model.transformer.wpe.weight.device)
+        self.ids = torch.tensor([ids], device=next(model.parameters()).device)
         self.seed = random.SystemRandom().randrange(2**32) if asked.seed is None else asked.seed
         every = torch.Generator().manual_seed(self.seed)
         self.own = row_generators(every, asked.samples)  # so a sample is the same in any company
@@ -197,13 +197,14 @@ class Sampler:
     def steps(self, which: range) -> Iterator[torch.Tensor]:
         """Draw tokens for some of the samples."""
         from gpt2_tutorial.generate import stream
+        from gpt2_tutorial.generate_input import can_cache
 
         knobs: dict[str, Any] = {name: getattr(self.asked, name) for name in KNOBS}
         return stream(
             self.model,
             self.ids.expand(len(which), -1),
             self.asked.tokens,
-            cache=self.asked.cache,
+            cache=self.asked.cache and can_cache(self.model),
             generator=[self.own[i] for i in which],
             stop_token=self.end,
             known=self.tokenizer.vocab_size,

@@ -15,7 +15,7 @@ from gpt2_tutorial.commands.options import real
 from gpt2_tutorial.config import PRESETS, TrainConfig
 from gpt2_tutorial.distributed import ALONE, setup, teardown
 from gpt2_tutorial.gpt import GPT
-from gpt2_tutorial.runs import ending
+from gpt2_tutorial.runs import ending, modern_run
 from gpt2_tutorial.runs.fsdp import run_class, whole
 from gpt2_tutorial.runs.machines import share_newest
 from gpt2_tutorial.runs.progress import Progress, tell
@@ -101,7 +101,7 @@ def built(args, ranks, folder, data):
     config = with_rows_for(tokenizer, configured(args, tokenizer.vocab_size))
     train, val = loaders(data, tokenizer, config, ranks)
     torch.manual_seed(config.seed)
-    model = GPT(config.gpt())
+    model = GPT(config.gpt()) if config.recipe == "gpt2" else modern_run.gpt(config)
     rest = {"val_loader": val, "log": logger(args, config, ranks, folder)}
     rest["extra_metrics"] = Watch(tokenizer, ranks, items_of(args.hellaswag))
     return tokenizer, config, model, train, rest

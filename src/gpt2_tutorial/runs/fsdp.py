@@ -1,6 +1,7 @@
 """Is a run cut over its processes (FSDP2) or not? What depends on it, and is asked of every run.
 
 `runs.sharded_run` does the cutting, and brings seconds of imports: only a cut run pays for them.
+A run of the recipe modern is never cut.
 """
 
 import torch
@@ -8,14 +9,17 @@ import torch
 from gpt2_tutorial.config import TrainConfig
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.run import Run
+from gpt2_tutorial.runs.modern_run import ModernRun
 
 
 def run_class(config: TrainConfig) -> type[Run]:
     """Return what `train.fit` must make: a run with all weights in each process, or a cut one.
 
-    >>> run_class(TrainConfig(shard=True)).__name__
-    'ShardedRun'
+    >>> [run_class(TrainConfig(**c)).__name__ for c in ({"shard": True}, {"recipe": "modern"})]
+    ['ShardedRun', 'ModernRun']
     """
+    if config.recipe == "modern":
+        return ModernRun
     if not config.shard:
         return Run
     from gpt2_tutorial.runs.sharded_run import ShardedRun

@@ -11,19 +11,21 @@ from gpt2_tutorial.bpe import BPETokenizer, GPT2Tokenizer
 from gpt2_tutorial.evaluate import Item
 from gpt2_tutorial.exam_files import plain_item, read_items
 from gpt2_tutorial.gpt import GPT
+from gpt2_tutorial.modern import ModernGPT
 from gpt2_tutorial.precision import default_device
 from gpt2_tutorial.pretrained import load_gpt2
+from gpt2_tutorial.runs.qwen3 import KIND, load_qwen3
 from gpt2_tutorial.runs.tokenizers import spare_rows, tokenizer_beside
 from gpt2_tutorial.text import CharTokenizer
 from gpt2_tutorial.weight_checks import TOKENS
-from gpt2_tutorial.weight_files import CONFIG, model_folder
+from gpt2_tutorial.weight_files import CONFIG, kind_of_model, model_folder
 
 OURS = "simple-gpt"  # the model of chapter 12, which comes with the package
 
 
 def open_model(
     name_or_folder: str, device: str | None = None
-) -> tuple[GPT, CharTokenizer | BPETokenizer]:
+) -> tuple[GPT | ModernGPT, CharTokenizer | BPETokenizer]:
     """Load a model and its tokenizer, and see that they fit together.
 
     >>> import tempfile
@@ -38,7 +40,8 @@ def open_model(
     if name_or_folder == OURS and not Path(OURS).exists():
         name_or_folder = str(assets.model_folder(OURS))
     folder = model_folder(name_or_folder)
-    model = load_gpt2(folder, device or default_device())
+    load = load_qwen3 if kind_of_model(folder) == KIND else load_gpt2
+    model = load(folder, device or default_device())
     tokenizer = tokenizer_beside(folder) or GPT2Tokenizer()
     tokens = json.loads((folder / CONFIG).read_bytes()).get(TOKENS)
     spare_rows(model.config.vocab_size, tokenizer, name_or_folder, tokens)

@@ -46,7 +46,8 @@ class Progress:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the row with what can be said about the rest of the run."""
         if "loss" not in row:
-            return row
+            told = "precision" in row and self.config.recipe != "gpt2"  # once, at the start
+            return row | {"recipe": self.config.recipe} if told else row
         row, before, self.last = dict(row), self.last, self.clock()
         if self.peak and "flops_per_s" in row:
             row["mfu"] = row["flops_per_s"] / self.peak
@@ -92,6 +93,7 @@ def left(hours: float) -> str:
 
 
 FORMS = {
+    "recipe": "recipe {}".format,
     "precision": "computes in {}".format,
     "because": str,
     "loss": "loss {:.4f}".format,

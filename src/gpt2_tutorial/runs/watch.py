@@ -12,6 +12,7 @@ from gpt2_tutorial.distributed import Ranks, mean_over_ranks
 from gpt2_tutorial.evaluate import Item, multiple_choice
 from gpt2_tutorial.exam_files import load_hellaswag
 from gpt2_tutorial.generate import stream
+from gpt2_tutorial.generate_input import can_cache
 from gpt2_tutorial.gpt import GPT
 from gpt2_tutorial.precision import autocast
 from gpt2_tutorial.run import Run
@@ -56,6 +57,7 @@ class Watch:
         ids = []
         known = self.tokenizer.vocab_size  # a padded table has more rows
         knobs = {"temperature": 0.8, "generator": rng, "known": known}
+        knobs |= {"cache": can_cache(model)}
         for new in stream(model, start, WRITTEN, **knobs):
             poll()
             ids.append(new.item())
