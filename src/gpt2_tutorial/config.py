@@ -27,7 +27,7 @@ class TrainConfig:
     (2, 0.0006, True)
     """
 
-    # appendix A says what is in the other one; launch and files are the same
+    # chapter 18 says what is in the other one; launch and files are the same
     recipe: str = setting("gpt2", "gpt2, or modern: what came after it, with Muon")
     # the model: nanoGPT's names, GPT-2's numbers (Radford et al. 2019, Table 2)
     block_size: int = setting(1024, "tokens that the model sees at once")

@@ -53,7 +53,7 @@ def can_cache(model: GPT) -> bool:
     >>> can_cache(GPT(GPTConfig(block_size=4, vocab_size=65, n_layer=1, n_embd=24)))
     True
     """
-    parts = model.transformer  # appendix A's turns them by their places, or groups its heads
+    parts = model.transformer  # chapter 18's turns them by their places, or groups its heads
     return hasattr(parts, "wpe") and all(hasattr(block.attn, "n_head") for block in parts.h)
 
 

@@ -21,7 +21,7 @@ def hidden_states(model: GPT, idx: torch.Tensor) -> torch.Tensor:
     >>> hidden_states(model, torch.zeros(2, 8, dtype=torch.long)).shape
     torch.Size([2, 8, 24])
     """
-    if hasattr(model, "hidden_states"):  # appendix A's knows its own
+    if hasattr(model, "hidden_states"):  # chapter 18's knows its own
         return model.hidden_states(idx)
     check_ids(idx, None, model.config.block_size, last_only=False)
     parts = model.transformer

@@ -1,4 +1,4 @@
-"""A run of the recipe modern: appendix A's model, Muon for the matrices of its blocks.
+"""A run of the recipe modern: chapter 18's model, Muon for the matrices of its blocks.
 
 AdamW steps the rest: the two tables and the gains. Both rates rise and fall together.
 """
