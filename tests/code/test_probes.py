@@ -27,11 +27,15 @@ from gpt2_tutorial.block import Block, init_weights
 from gpt2_tutorial.gpt import GPT, GPTConfig
 from gpt2_tutorial.int8 import quantize_int8
 from gpt2_tutorial.mlp import MLPLM
+from gpt2_tutorial.modern import MODERN, GroupedAttention, ModernBlock, ModernConfig, ModernGPT
 from gpt2_tutorial.ngram import KneserNey, NGram
+from gpt2_tutorial.ngram_embedding import NGramEmbedding
 from gpt2_tutorial.probes import Leak, first_leak
 
 CONFIG = SimpleNamespace(n_embd=12, n_head=3, block_size=16, dropout=0.1, bias=True)
 V = 11
+SIZES = {"block_size": 16, "vocab_size": V, "n_layer": 2, "n_head": 3, "n_embd": 12}
+TODAY = ModernConfig(**SIZES, **MODERN, n_kv_head=1, ngram_rows=7)
 
 
 def ids(*shape):
@@ -66,9 +70,11 @@ ON_IDS = {
     "KneserNey": lambda: counted(KneserNey(3)),
     "BigramLM": lambda: learned(BigramLM(V)),
     "MLPLM": lambda: learned(MLPLM(V, context=4)),
-    "GPT": lambda: learned(GPT(GPTConfig(16, V, n_layer=2, n_head=3, n_embd=12))),
+    "GPT": lambda: learned(GPT(GPTConfig(**SIZES))),
     "GPT in int8": lambda: quantize_int8(ON_IDS["GPT"]().eval()),
-    "GPT with first weights": lambda: GPT(GPTConfig(16, V, n_layer=2, n_head=3, n_embd=12)),
+    "GPT with first weights": lambda: GPT(GPTConfig(**SIZES)),
+    "ModernGPT": lambda: learned(ModernGPT(TODAY)),
+    "NGramEmbedding": lambda: learned(NGramEmbedding(V, 7, 12)),
 }
 ON_VECTORS = {
     "causal_attention": lambda: lambda x: causal_attention(x, x, x),
@@ -78,10 +84,15 @@ ON_VECTORS = {
     "CausalSelfAttention": lambda: learned(CausalSelfAttention(CONFIG)),
     "Block": lambda: learned(Block(CONFIG)),
     "two Blocks": blocks,
+    "GroupedAttention": lambda: learned(GroupedAttention(TODAY)),
+    "ModernBlock": lambda: learned(ModernBlock(TODAY)),
 }
 NO_MODELS = {  # class: why the probe does not ask it
     "CrossAttention": "looks at all of another text on purpose",
     "MLP": "sees one token at a time, and is part of Block",
+    "SwiGLU": "sees one token at a time, and is part of ModernBlock",
+    "ReLUSquared": "an MLP with another bend",
+    "RMSNorm": "sees one token at a time, and is part of ModernBlock",
     "Int8Embedding": "a table: each token alone",
     "Int8Linear": "each token alone; the model that it is part of is asked",
     "LossModel": "answers with one loss; the GPT inside is asked",

@@ -124,7 +124,7 @@ def check_holds(config: ModernConfig) -> None:
 
     >>> check_holds(ModernConfig(rotary=True))
     Traceback (most recent call last):
-    gpt2_tutorial.weight_files.WeightsError: Qwen3's layout holds no model with norm='layer' ...
+    gpt2_tutorial.weight_files.WeightsError: Qwen3's layout holds no model with norm='layer', ...
     """
     for name, value in MUST.items():
         if (found := getattr(config, name)) != value:
