@@ -15,7 +15,7 @@ from serving import ROOT, toc_pages
 pytestmark = pytest.mark.browser
 
 CHAPTERS = [name for name in toc_pages() if name.startswith("notebooks/")]
-LETTERS = "ABCDEF"
+LETTERS = "ABCDEFG"
 
 
 @cache
