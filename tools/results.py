@@ -177,8 +177,11 @@ def race(root: Path) -> list[str]:
     for i, line in enumerate(log["board"]):
         here = f"board.{i}"
         said = [log.say(f"{here}.seconds", "{:,.0f}"), log.say(f"{here}.parameters")]
-        said += [log.say(f"{here}.tokens"), log.both(f"{here}.val", "{:.3f}")]
-        rows.append([f"`{line['recipe']}`, {len(line['seeds'])} seeds", *said])
+        said.append(log.say(f"{here}.tokens"))
+        several = len(line["seeds"]) > 1
+        said.append((log.both if several else log.say)(f"{here}.val", "{:.3f}"))
+        seeds = f"{len(line['seeds'])} seeds" if several else f"seed {line['seeds'][0]}"
+        rows.append([f"`{line['recipe']}`, {seeds}", *said])
     head = "recipe | CPU-seconds | parameters | characters read | val, mean ± sd"
     return [*table(head, rows), "", log.about()]
 
