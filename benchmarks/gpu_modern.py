@@ -18,11 +18,9 @@ from gpu_script import (
     SPARE,
     WARM_UP,
     Script,
-    first_line,
     followed,
-    less_memory,
+    gentler,
     of_steps,
-    without_compiler,
 )
 from gpu_text import shards
 
@@ -163,12 +161,5 @@ def measure(job: Job) -> None:
                 trained(job, data, options, recipe, (job.left() - SPARE) / (2 - number))
             break
         except RuntimeError as error:
-            halved = less_memory(options) if "lower --micro-batch" in str(error) else None
-            if halved:
-                options = halved
-                notes.append(f"with less at a time, because {first_line(error)}")
-            elif "--no-compile" not in options and without_compiler(str(error)):
-                options = [*options, "--no-compile"]
-                notes.append(f"without torch.compile, because {first_line(error)}")
-            else:
-                raise
+            options, note = gentler(options, error)
+            notes.append(note)

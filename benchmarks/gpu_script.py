@@ -167,6 +167,16 @@ def lived(job: Job, data: Path, options: list[str], name: str) -> None:
         job.keep(stopped="all steps are done", model=(folder / "model").is_dir())
 
 
+def gentler(options: list[str], error: RuntimeError) -> tuple[list[str], str]:
+    """What to try next, and why: half as much at a time, or no compiler; else the error again."""
+    halved = less_memory(options) if "lower --micro-batch" in str(error) else None
+    if halved:
+        return halved, f"with less at a time, because {first_line(error)}"
+    if "--no-compile" not in options and without_compiler(str(error)):
+        return [*options, "--no-compile"], f"without torch.compile, because {first_line(error)}"
+    raise error
+
+
 def measure(job: Job) -> None:
     """Make shards, launch, kill, launch again; with less memory or no compiler if it must be."""
     data, text = shards(job)
@@ -181,15 +191,8 @@ def measure(job: Job) -> None:
             return
         except RuntimeError as error:
             shutil.rmtree(job.scratch / f"run{attempt}", ignore_errors=True)
-            halved = less_memory(options) if "lower --micro-batch" in str(error) else None
-            if halved:
-                options = halved
-                notes.append(f"with less at a time, because {first_line(error)}")
-            elif "--no-compile" not in options and without_compiler(str(error)):
-                options = [*options, "--no-compile"]
-                notes.append(f"without torch.compile, because {first_line(error)}")
-            else:
-                raise
+            options, note = gentler(options, error)
+            notes.append(note)
             job.log = {}
             job.keep(preset=PRESET, options=options, text=text, notes=notes)
 
