@@ -26,6 +26,18 @@ function layerNorm(x, weight, bias, epsilon) {
   return y;
 }
 
+/**
+ * Bend each number, in place. v (1 + tanh u) / 2 is v - v / (e^2u + 1), and e is the faster one.
+ * @param {Float64Array} x
+ */
+function gelu(x) {
+  for (let i = 0; i < x.length; i++) {
+    const v = x[i];
+    x[i] = v - v / (Math.exp(2 * GELU * (v + 0.044715 * v * v * v)) + 1);
+  }
+  return x;
+}
+
 /** @param {Float64Array} x @param {Float64Array} more */
 function add(x, more) {
   for (let i = 0; i < x.length; i++) x[i] += more[i];
@@ -123,8 +135,7 @@ export class GPT {
       if (layer === n_layer - 1) x = x.slice(-C); // nobody asks what would follow the other tokens
       add(x, this.mapped(this.attend(qkv, layer, start, x.length / C), `${block}.attn.c_proj`));
       const hidden = this.mapped(this.normed(x, `${block}.ln_2`), `${block}.mlp.c_fc`); // (T, 4C)
-      const bent = hidden.map((v) => 0.5 * v * (1 + Math.tanh(GELU * (v + 0.044715 * v * v * v))));
-      add(x, this.mapped(bent, `${block}.mlp.c_proj`));
+      add(x, this.mapped(gelu(hidden), `${block}.mlp.c_proj`));
     }
     x = this.normed(x, "ln_f"); // (1, C)
     const logits = new Float64Array(vocab_size);

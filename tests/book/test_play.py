@@ -69,6 +69,24 @@ def test_logits_are_pytorchs(player, model):
             assert (torch.tensor(got) - expected).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("rows", [1, 3, 4, 9])
+@pytest.mark.parametrize("outputs", [1, 2, 5])
+def test_a_map_of_any_shape_is_pytorchs(player, rows, outputs):
+    """Rows and columns that do not fill a tile too; sums of seven products of numbers below 5."""
+    rng = torch.Generator().manual_seed(0)
+    shapes = [(rows, 7), (7, outputs), (outputs,)]
+    x, weight, bias = (torch.randn(shape, generator=rng) for shape in shapes)
+    ask = """async ([x, weight, bias, shape]) => {
+      const { linear, mapped } = await import("./linear.js");
+      const [W, b] = [weight, bias].map((numbers) => ({ shape, data: new Float32Array(numbers) }));
+      const one = linear(W, b);
+      return [...mapped(new Float64Array(x), one)];
+    }"""
+    asked = [x.flatten().tolist(), weight.flatten().tolist(), bias.tolist(), [7, outputs]]
+    expected = x.double() @ weight.double() + bias.double()
+    assert player.evaluate(ask, asked) == pytest.approx(expected.flatten().tolist(), abs=1e-12)
+
+
 @pytest.mark.parametrize("edited", [[1, 2, 9, 4, 5], [1, 2], [1, 2, 3], [1, 2, 3, 4], [2, 3, 4]])
 def test_an_edited_text_is_read_anew(player, edited):
     """The cache holds 1, 2, 3: it may be used only where the text went on from there."""
