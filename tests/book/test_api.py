@@ -132,3 +132,15 @@ def test_a_taught_function_names_the_arguments_that_it_explains(name):
     known = set(inspect.signature(thing).parameters)
     said = set(re.findall(r":param (\w+):", ENTRIES[name]))
     assert said <= known
+
+
+@pytest.mark.browser
+def test_no_entry_speaks_in_its_parents_words(soups):
+    """“Should be overridden by all subclasses” is a word to programmers of torch."""
+    said = " ".join(soup.get_text(" ") for page, soup in soups.items() if "/api-" in page)
+    said = " ".join(said.split())
+    inherited = [name for name in CALLABLES if not resolved(name).__doc__]
+    inherited = [name for name in inherited if inspect.getdoc(resolved(name))]
+    assert "attention.Head.forward" in inherited
+    words = {name: inspect.getdoc(resolved(name)).split("\n\n")[0] for name in inherited}
+    assert [name for name, first in words.items() if " ".join(first.split()) in said] == []
