@@ -26,13 +26,13 @@ CUT = """selector => [...document.querySelectorAll(selector)]
   .filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth)
   .map((box) => `${box.scrollWidth} in ${box.clientWidth}: ${box.textContent.slice(0, 60)}`)"""
 
-# A power of ten in a text, GPT-2, (1, 0), an option: on how many lines each stands.
+# A power of ten, GPT-2, (1, 0), an option, a number with a point: on how many lines each stands.
 BROKEN = r"""() => {
   const walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
   const broken = [];
   for (let text = walk.nextNode(); text; text = walk.nextNode()) {
     if (text.parentElement.closest("pre, details:not([open])")) continue;
-    const one = /(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+|GPT-\d|(?<!\w)\(−?[\w½¼], −?[\w½¼]\)|--[a-z]\S*/g;
+    const one = /(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+|GPT-\d|(?<!\w)\(−?[\w½¼], −?[\w½¼]\)|--[a-z]\S*|(?<![\w:./])\d+\.\d+(?![\w.])/g;
     for (const found of text.data.matchAll(one)) {
       const range = document.createRange();
       range.setStart(text, found.index);
