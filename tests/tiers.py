@@ -1,8 +1,15 @@
-"""Which cases `make test` runs, and which wait for `make soak`."""
+"""Which cases `make test` runs, which wait for `make soak`, and which not every machine can run."""
 
+import shutil
 from collections.abc import Iterable
 
 import pytest
+import torch
+
+compiles = pytest.mark.skipif(
+    shutil.which("c++") is None or " " in torch.__file__,
+    reason="torch.compile needs a C++ compiler, and PyTorch in a path without a space",
+)
 
 PARAMETERS = type(pytest.param())
 

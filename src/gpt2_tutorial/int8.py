@@ -133,7 +133,7 @@ def _compile_rows(model):
             model.lm_head(model.transformer.wpe.weight[:1])
     except Exception as error:  # torch has a class of its own for every way to fail
         raise RuntimeError(
-            "torch.compile fails here: install a C++ compiler, "
-            "or leave compiled=False"
+            "torch.compile fails here: it needs a C++ compiler, and PyTorch "
+            "in a folder whose path has no space; or leave compiled=False"
         ) from error
     return model

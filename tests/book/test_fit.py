@@ -32,7 +32,8 @@ BROKEN = r"""() => {
   const broken = [];
   for (let text = walk.nextNode(); text; text = walk.nextNode()) {
     if (text.parentElement.closest("pre, details:not([open])")) continue;
-    const one = /(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+|GPT-\d|(?<!\w)\(−?[\w½¼], −?[\w½¼]\)|--[a-z]\S*|(?<![\w:./])\d+\.\d+(?![\w.])/g;
+    const one = new RegExp([/(\d[\s·]+)?10[⁻⁰¹²³⁴-⁹]+/, /GPT-\d/, /(?<!\w)\(−?[\w½¼], −?[\w½¼]\)/,
+      /--[a-z]\S*/, /(?<![\w:./])\d+\.\d+(?![\w.])/].map((kind) => kind.source).join("|"), "g");
     for (const found of text.data.matchAll(one)) {
       const range = document.createRange();
       range.setStart(text, found.index);

@@ -1,13 +1,12 @@
 """int8: copies that write faster hold the same numbers, or numbers half a step away at most."""
 
-import shutil
-
 import pytest
 import torch
 import torch.nn as nn
 
 from gpt2_tutorial import int8
 from gpt2_tutorial.generate import generate
+from tiers import compiles
 from writers import prompt, seeded, small
 
 ONE = torch.zeros(1, 1, dtype=torch.long)
@@ -113,7 +112,7 @@ def multiplied_out(model):
 
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@compiles
 def test_compiled_rows_write_what_the_weights_multiplied_out_write():
     model = small(dtype=torch.float32)
     quick, plain = int8.quantize_int8(model, compiled=True), multiplied_out(model)
@@ -135,7 +134,7 @@ def test_where_nothing_can_be_compiled_one_sentence_says_so(monkeypatch):
         raise OSError("no g++")
 
     monkeypatch.setattr(torch, "compile", lambda f, **options: broken)
-    with pytest.raises(RuntimeError, match=r"^torch.compile fails here: install a C\+\+ compiler"):
+    with pytest.raises(RuntimeError, match=r"^torch.compile fails here: it needs a C\+\+ compiler"):
         int8.quantize_int8(small(), compiled=True)
 
 

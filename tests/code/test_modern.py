@@ -4,7 +4,6 @@ import cmath
 import copy
 import math
 import pickle
-import shutil
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
@@ -35,6 +34,7 @@ from gpt2_tutorial.precision import autocast
 from gpt2_tutorial.probes import compare_layers, first_leak
 from gpt2_tutorial.scoreboard import score
 from oracles import assert_same, both_dtypes, cross_entropy, randn, randomise, rounding, run
+from tiers import compiles
 
 V = 11
 SMALL = dict(block_size=12, vocab_size=V, n_layer=2, n_head=4, n_embd=16)
@@ -661,7 +661,7 @@ def test_matrix_products_in_bfloat16_change_little(changes):
 
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@compiles
 @each
 def test_compiled_it_is_the_same(changes):
     model, idx, targets = built(torch.float32, **changes), ids(3, 12), ids(3, 12, seed=1)

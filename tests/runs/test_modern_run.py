@@ -34,6 +34,7 @@ from in_process import command
 from oracles import randomise, rounding
 from small_run import vector
 from team import team
+from tiers import compiles
 
 CONFIG = replace(small_run.CONFIG, recipe="modern", weight_decay=0.3)
 
@@ -217,7 +218,7 @@ def test_kinds():
 
 @pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@compiles
 def test_compiled_it_takes_the_same_steps_and_files_know_nothing_of_it(data, tmp_path):
     """A step of Muon is as long whatever the slope, so 1e-5 in 20 steps says they are the same."""
     torch.compiler.reset()

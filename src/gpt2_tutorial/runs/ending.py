@@ -47,7 +47,11 @@ NAMES = "|".join(field.name for field in fields(TrainConfig) if "_" in field.nam
 SETTING = re.compile(rf"(?<![\w/.-])(?:{NAMES})(?![\w/-])")
 GONE = "another process of this run has ended: see what it said, if it could"
 NO_MEMORY = "there is too little memory here: lower --micro-batch, or else the model's own sizes"
-NO_COMPILER = "torch.compile fails here ({}): install a C++ compiler, or take --no-compile"
+# PyTorch hands the paths of its own files to the compiler without quotes.
+NO_COMPILER = (
+    "torch.compile fails here ({}): it needs a C++ compiler, and PyTorch in a folder whose path "
+    "has no space; or take --no-compile"
+)
 
 
 class Ending(NamedTuple):
