@@ -50,7 +50,7 @@ const reach = new ResizeObserver((seen) => seen.forEach(({ target }) => {
   if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
   else target.removeAttribute("tabindex");
 }));
-every("pre, .pst-scrollable-table-container, .text_html, div.math", (box) => reach.observe(box));
+every("pre, .pst-scrollable-table-container, .text_html, div.math, .cell_output figure", (box) => reach.observe(box));
 
 // A page that was opened at its top shows its first screen, and then is laid out part by part.
 const parts = [...document.querySelectorAll(".in-parts article > section > section")];

@@ -165,7 +165,7 @@ def test_a_page_bears_the_letter_of_its_part(soups, name):
         assert soups[name].html["data-part"] == place.get_text().strip()[0]
 
 
-@pytest.mark.parametrize("width", [960, 1280, 1440, 1920])
+@pytest.mark.parametrize("width", [1012, 1280, 1440, 1920])
 def test_the_page_has_one_left_edge(page, address, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{address}{CHAPTERS[0]}.html")

@@ -9,6 +9,7 @@ import pytest
 import where
 from docutils import nodes
 from PIL import Image, ImageStat
+from playwright.sync_api import expect
 from serving import ROOT, new_page, toc_pages
 from sphinx.errors import ExtensionError
 
@@ -57,13 +58,19 @@ def test_a_way_with_a_station_missing_or_nobody_on_it_is_refused(said):
 
 
 @pytest.mark.parametrize("name", ["notebooks/07_attention", "notebooks/11_gpt2"])
-def test_a_figure_is_as_wide_as_the_column_and_on_a_phone_as_the_screen(page, address, name):
+def test_a_figure_is_as_wide_as_the_column_and_scrolls_on_a_phone(page, address, name):
+    """Its letters keep their size; its caption stays where it can be read."""
     page.goto(f"{address}{name}.html")
-    wide = page.locator(".cell_output figure img").first
-    assert wide.bounding_box()["width"] == pytest.approx(704, abs=1)
+    figure = page.locator(".cell_output figure").first
+    drawn, caption = figure.locator("img"), figure.locator("figcaption")
+    assert drawn.bounding_box()["width"] == pytest.approx(704, abs=1)
     page.set_viewport_size({"width": 390, "height": 844})
-    assert wide.bounding_box()["width"] == pytest.approx(390, abs=1)
+    assert drawn.bounding_box()["width"] == pytest.approx(704, abs=1)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    expect(figure).to_have_attribute("tabindex", "0")
+    assert figure.evaluate("one => { one.scrollLeft = 999; return one.scrollLeft; }") > 250
+    assert drawn.bounding_box()["x"] < 0 <= caption.bounding_box()["x"]
+    assert caption.bounding_box()["x"] + caption.bounding_box()["width"] <= 390
 
 
 def test_on_a_phone_the_stripe_of_what_is_wrong_covers_no_figure(page, address):

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.browser
 
 PAGES = toc_pages()
 # The narrowest page of each of its shapes (see the styles' @media); others in `make soak`.
-NARROW = [390, 481, 609, 705, 768, 960, 1216]
-WIDTHS = [*NARROW, 480, 576, 577, 600, 900, 1024, 1100, 1200, 1280, 1440, 1600]
+NARROW = [390, 481, 609, 705, 768, 1012, 1216]
+WIDTHS = [*NARROW, 480, 576, 577, 600, 736, 900, 960, 1024, 1100, 1200, 1280, 1440, 1600]
 PHONE = {"width": 390, "height": 844}
 
 CUT = """selector => [...document.querySelectorAll(selector)]
@@ -53,6 +53,11 @@ BROKEN = r"""() => {
   }
   return broken;
 }"""
+
+
+SHRUNK = """() => [...document.querySelectorAll(".cell_output figure img")]
+  .filter((one) => one.checkVisibility() && one.clientWidth < one.getAttribute("width"))
+  .map((one) => `${one.clientWidth} of ${one.getAttribute("width")}: ${one.alt}`)"""
 
 
 ON_PAPER = """() => {
@@ -117,6 +122,8 @@ def test_no_table_is_cut_and_no_power_or_name_broken_at_any_width(opened, widths
         opened.set_viewport_size({"width": width, "height": 900})
         assert opened.evaluate(CUT, ".cell_output .text_html, div.math") == [], f"at {width} px"
         assert opened.evaluate(BROKEN) == [], f"at {width} px"
+        # drawn with letters of 9 pt or more (test_figures.py), so none may be made smaller
+        assert opened.evaluate(SHRUNK) == [], f"at {width} px"
         if width >= 768 or "/results" not in opened.url:
             assert opened.evaluate(CUT, ".pst-scrollable-table-container") == [], f"at {width} px"
 
