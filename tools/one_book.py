@@ -56,12 +56,6 @@ def reading_order(toc: dict) -> Iterator[tuple[str, str]]:
             yield from below(entry, part["caption"])
 
 
-def style_of(site: Path, page: str) -> str:
-    """Give the styles that a built page carries."""
-    soup = BeautifulSoup((site / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
-    return "".join(style.get_text() for style in soup.head.find_all("style"))
-
-
 def chapter(site: Path, page: str, part: str) -> Chapter:
     """Read one built page: its article, with every fold open and nothing to press."""
     soup = BeautifulSoup((site / f"{page}.html").read_text(encoding="utf-8"), "html.parser")

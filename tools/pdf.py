@@ -22,6 +22,7 @@ from one_book import Chapter
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
 BOOK = ROOT / "_build" / "pdf" / "gpt2-from-scratch.pdf"
+SHEETS = ROOT / "book" / "_styles"
 STYLE = Path(__file__).with_suffix(".css")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 PAPER = {"width": 703, "height": 930}  # pixels: A4 without the margins of pdf.css
@@ -84,7 +85,9 @@ def document(site: Path, chapters: list[Chapter]) -> str:
         part = each.part
         colour = f'data-part="{html.escape(part[:1])}"'  # the letter of a part has its colour
         bodies.append(f'<div class="chapter" id="{each.anchor}" {colour}>{above}{each.body}</div>')
-    style = lowered(one_book.style_of(site, chapters[0].page)) + STYLE.read_text(encoding="utf-8")
+    # A page of the site carries only the rules that it needs; the book needs them all.
+    sheets = "".join(sheet.read_text(encoding="utf-8") for sheet in sorted(SHEETS.glob("*.css")))
+    style = lowered(sheets) + STYLE.read_text(encoding="utf-8")
     return FRAME.format(
         title=one_book.TITLE,
         subtitle=one_book.SUBTITLE,

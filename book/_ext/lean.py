@@ -32,7 +32,9 @@ RANGE = re.compile(r"(<td[^>]*><p>[\d.,]+) to (?=[\d.,]+</p></td>)")  # a cell: 
 OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
 PAIR = r"(?<!\w)\(−?\w, −?\w\)"  # (1, 0) or (B, T): one thing, in the text and in code
 NAME = r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d|"
-NAME = re.compile(NAME + PAIR, re.S)
+# “91 %”, “= 10” and “T = 10”: the spaces at which a line would end with half of it.
+SPACE = r"|(?<=\d) (?=%)|(?<= =) (?=[−\d])|(?<=\W\w) (?== [−\d])"
+NAME = re.compile(NAME + PAIR + SPACE, re.S)
 CODE_PAIR = PAIR.replace(", ", ',</span> <span class="pre">')  # Sphinx marks words in code
 CODE_PAIR = re.compile(f'(<code class="[^"]*)("><span class="pre">{CODE_PAIR}</span></code>)')
 # Scripts may name the address where SVG got its name: nobody goes there.
@@ -103,7 +105,7 @@ def mended(body: str) -> str:
 
 
 def unbroken(body: str) -> str:
-    """Keep on one line a power of ten, a range in a table, an option, a pair, and GPT-2.
+    """Keep on one line a power of ten, a range in a table, an option, a pair, a share, and GPT-2.
 
     >>> unbroken("off by 2 · 10⁻¹⁶, 3 · 4")
     'off by 2&nbsp;·&nbsp;10⁻¹⁶, 3 · 4'
@@ -113,6 +115,8 @@ def unbroken(body: str) -> str:
     '<b title="GPT-2"><span class="whole">GPT-2</span></b>, <span class="whole">--price</span>'
     >>> unbroken("<td>(½, −½)</td>")
     '<td><span class="whole">(½, −½)</span></td>'
+    >>> unbroken("<p>91 % at T = 10</p>"), unbroken("<code>7 % 2 = 1</code>")
+    ('<p>91&nbsp;% at T&nbsp;=&nbsp;10</p>', '<code>7 % 2 = 1</code>')
     >>> one, other = '<span class="pre">(1,</span>', '<span class="pre">0)</span>'
     >>> unbroken(f'<code class="x">{one} {other}</code>')[:20]
     '<code class="x whole'
@@ -121,7 +125,13 @@ def unbroken(body: str) -> str:
     body = RANGE.sub(r"\1&nbsp;to&nbsp;", body)
     body = OPTION.sub(lambda found: whole(found[1]), body)
     body = CODE_PAIR.sub(r"\1 whole\2", body)
-    return NAME.sub(lambda found: found[0] if found[0][0] == "<" else whole(found[0]), body)
+
+    def kept(found: re.Match[str]) -> str:
+        if found[0] == " ":
+            return "&nbsp;"
+        return found[0] if found[0][0] == "<" else whole(found[0])
+
+    return NAME.sub(kept, body)
 
 
 def whole(words: str) -> str:

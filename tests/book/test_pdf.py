@@ -28,6 +28,8 @@ RIGHT, BOTTOM = (
     18 * POINTS_PER_MM,
 )  # A4 without its margins and --gut, in tools/pdf.css
 
+LARGEST_TEXT = 11  # points; a heading is larger
+
 
 @dataclass
 class Printed:
@@ -212,6 +214,15 @@ def test_the_outline_of_the_whole_book_has_every_chapter(book):
     }
 
 
+def test_nothing_that_announces_stands_at_the_foot_of_a_page(book):
+    """A heading, or the word above an output, goes to the next page with what it announces."""
+    for number, page in enumerate(book.pieces, 1):
+        lowest = min((one for one in page if one.foot >= BOTTOM), key=lambda one: one.foot)
+        text = lowest.text.strip(" “")  # the mark of “many people think” is as large
+        assert not text or lowest.size < LARGEST_TEXT, f"page {number} ends with {text!r}"
+        assert text != "output", number
+
+
 def test_no_line_of_code_is_wider_than_the_page(book):
     code = [piece for page in book.pieces for piece in page if piece.is_code]
     assert code and [piece for piece in code if piece.right > RIGHT] == []
@@ -236,6 +247,21 @@ def test_folds_are_open_and_what_only_a_site_needs_is_gone(small):
     assert "Forty-two, if you unfold it." in said
     assert "hidden = 1" in said
     assert not any(word in said for word in ("Press me", "¶", "the menu", "Show code"))
+
+
+def test_what_a_page_looks_like_is_known_to_the_book(site):
+    """A page of the site carries only its own rules, so no single page has those of all toys."""
+    head = pdf.document(SITE, one_book.read(SITE, ROOT / "_toc.yml")).split("</head>")[0]
+    known = set(selectors(head))
+    for page in SITE.glob("notebooks/*.html"):
+        style = re.search(r"<style>(.*?)</style>", page.read_text(encoding="utf-8"), re.S)[1]
+        assert set(selectors(pdf.lowered(style))) <= known, page.name
+
+
+def selectors(style: str) -> list[str]:
+    """What the rules of a stylesheet are for, without comments and spaces."""
+    style = re.sub(r"/\*.*?\*/|\s", "", style, flags=re.S)
+    return re.findall(r"([^{}]+)\{", style)
 
 
 def test_the_examples_in_the_docstrings():
