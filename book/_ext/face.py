@@ -150,9 +150,20 @@ def _trial(first: nodes.Element) -> nodes.Element:
     return siblings[at]
 
 
+def _end_with_solution(section: nodes.section, tags: list[list[str]]) -> None:
+    """Let an exercise end with its solution: what the chapter says next stands behind its box."""
+    cells = {_cell(node) for node in section.children}
+    last = max((at for at in cells if any("solution:" in tag for tag in tags[at])), default=None)
+    after = [node for node in section.children if last is not None and _cell(node) > last]
+    for node in after:
+        section.remove(node)
+    at = section.parent.index(section) + 1
+    section.parent[at:at] = after
+
+
 def _mark_sections(doctree: nodes.document, tags: list[list[str]]) -> None:
     begun = set()
-    for section in doctree.findall(nodes.section):
+    for section in list(doctree.findall(nodes.section)):
         cell, title = _cell(section), section.astext().split("\n", 1)[0]
         if cell not in begun and 0 < cell < len(tags):
             marks = [tag.removeprefix("section:") for tag in tags[cell]]
@@ -160,6 +171,7 @@ def _mark_sections(doctree: nodes.document, tags: list[list[str]]) -> None:
         begun.add(cell)
         if re.match(r"Exercise \d+\.\d+ ", title):
             section["classes"].append("exercise")
+            _end_with_solution(section, tags)
         if len(section) > 1 and _is_facts(section[1]):
             _facts(section[1])
 

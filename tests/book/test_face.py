@@ -69,6 +69,13 @@ def test_an_exercise_says_its_facts_as_chips(soups, name):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
+def test_the_box_of_an_exercise_ends_with_its_solution(soups, name):
+    for exercise in soups[name].select("section.exercise"):
+        last = exercise.find_all(recursive=False)[-1]
+        assert last.name == "details" and last.summary.get_text().startswith("Solution"), last
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_finished_code_says_which_file_it_is(soups, name):
     wanted = {
         tag.removeprefix("src:").split(".")[0]
