@@ -172,6 +172,7 @@ def file_parts(text: bytes, letters: dict[int, str], pattern: str) -> dict[str, 
     """Take the parts of a tokenizer out of a file's text; refuse all else.
 
     `letters` spell the bytes, and `pattern` cuts, where Hugging Face's file means GPT-2's.
+
     >>> content = {"format": _FORMAT, "pattern": ".", "merges": [[97, 98]]}
     >>> content |= {"byte_order": [], "special_tokens": []}
     >>> file_parts(json.dumps(content).encode(), {}, "")["merges"]

@@ -17,6 +17,7 @@ def encode_stream(
     """Yield the ids that `encode` would give for all the chunks joined.
 
     `splitter` cuts as `encode` does; `names` are the special tokens that it allows.
+
     >>> list(encode_stream(["a", "b"], lambda text: [*text.encode()], None, []))
     [97, 98]
     """
@@ -48,6 +49,7 @@ def safe_cut(text: str, splitter: Any, names: list[str]) -> int:
     A piece that has not ended is held back whole: `encode` needs it whole as well.
     With another pattern than GPT-2's no rule says where a piece must end, so that
     only a special token makes the text before it safe.
+
     >>> from types import SimpleNamespace
     >>> safe_cut("one<end>two", SimpleNamespace(is_gpt2=False), ["<end>"])
     8

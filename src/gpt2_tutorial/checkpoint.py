@@ -61,6 +61,7 @@ def save(
     """Write `state` as folder/step_00000100, whole or not at all; drop old ones.
 
     `more` may add files of its own, and returns their sums.
+
     >>> import tempfile
     >>> save(tempfile.mkdtemp(), 100, {"model": {"w": torch.ones(2)}}).name
     'step_00000100'

@@ -70,6 +70,7 @@ def write_whole(path: Path, *parts: Any) -> None:
     """Write aside, wait for the disk, rename: `path` is whole or not there.
 
     A part is bytes, an array, or a text, which is written as UTF-8.
+
     >>> import tempfile
     >>> write_whole(path := Path(tempfile.mkdtemp(), "a"), b"one ", "two")
     >>> path.read_bytes()

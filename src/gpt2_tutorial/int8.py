@@ -101,6 +101,7 @@ def quantize_int8(model: GPT, *, compiled: bool = False) -> GPT:
     """A copy, for writing only, whose large matrices hold one byte a number.
 
     `compiled` is faster for one token at a time, but needs a C++ compiler.
+
     >>> small = quantize_int8(GPT(GPTConfig(8, 65, n_layer=2, n_embd=24)))
     >>> small.lm_head.weight.dtype
     torch.int8

@@ -9,6 +9,7 @@ class NGramEmbedding(nn.Module):
     """What the last two and the last three tokens say, from two tables of `rows`.
 
     Half of the C numbers come from the pair, half from the triple; both begin at 0.
+
     >>> table = NGramEmbedding(vocab_size=65, rows=4801, n_embd=32)
     >>> table(torch.zeros(2, 8, dtype=torch.long)).shape
     torch.Size([2, 8, 32])

@@ -163,6 +163,7 @@ def token_entries(config: GPTConfig, tokenizer: Any) -> dict[str, int | None]:
     """Say for a config.json which id begins and ends a text, and whether rows are spare.
 
     Without a tokenizer it is taken for GPT-2's, if there are as many tokens.
+
     >>> token_entries(GPTConfig(), None)
     {'bos_token_id': 50256, 'eos_token_id': 50256}
     """

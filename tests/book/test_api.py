@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import inspect
 import itertools
@@ -51,6 +52,17 @@ def public_names(module: ModuleType) -> set[str]:
     tree = ast.parse(inspect.getsource(module))
     targets = [t for node in tree.body if isinstance(node, ast.Assign) for t in node.targets]
     return own | {t.id for t in targets if isinstance(t, ast.Name) and not t.id.startswith("_")}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "src").rglob("*.py")), ids=lambda file: file.stem)
+def test_an_empty_line_parts_an_example_from_the_words_above_it(file):
+    """Without one, a page shows the example as words of the paragraph."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+            parts = doctest.DocTestParser().parse(ast.get_docstring(node, clean=False) or "")
+            for words, example in itertools.pairwise(parts):
+                if isinstance(example, doctest.Example) and str(words).strip():
+                    assert words.rstrip(" ").endswith("\n\n"), example.source
 
 
 @pytest.mark.parametrize("name", [*TAUGHT, *ROOMS, *AROUND])

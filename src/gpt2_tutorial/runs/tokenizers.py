@@ -135,6 +135,7 @@ def spare_rows(
     """Count the rows of a model that stand for no token; refuse a tokenizer of another model.
 
     `tokens` is how many the model's own files say it was trained with, if they do.
+
     >>> spare_rows(50304, GPT2Tokenizer(), "padded")
     47
     """
