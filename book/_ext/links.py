@@ -19,7 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 
-__all__ = ["GLOSSARY", "GlossaryEntries", "numbers_linked", "setup", "terms_linked", "texts"]
+__all__ = ["GLOSSARY", "GlossaryEntries", "numbers_linked", "setup", "short"]
+__all__ += ["terms_linked", "texts"]
 
 GLOSSARY = "book/glossary"
 TAG = re.compile(r"<!--.*?-->|<(?P<end>/?)(?P<name>[a-zA-Z][\w-]*)(?P<rest>[^>]*)>", re.S)
@@ -220,8 +221,20 @@ def _link(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
     context["body"] = body
 
 
+def short(signature: str) -> str:
+    """Write types by their short names, and what a class makes anew each time as `...`.
+
+    Sphinx does the first itself where all defaults are Python; `<factory>` is not.
+
+    >>> short("(model: ~torch.nn.modules.module.Module, best: dict = <factory>)")
+    '(model: Module, best: dict = ...)'
+    """
+    return re.sub(r"~[\w.]+\.", "", signature).replace("<factory>", "...")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx: after the toys have come, before the pages are made light."""
+    app.connect("autodoc-process-signature", lambda *event: (short(event[5] or ""), event[6]))
     app.add_transform(GlossaryEntries)
     app.connect("doctree-read", _read)
     app.connect("html-page-context", _link, priority=920)

@@ -147,6 +147,14 @@ def test_a_taught_function_names_the_arguments_that_it_explains(name):
 
 
 @pytest.mark.browser
+def test_a_signature_has_short_names(soups):
+    pages = [soup for page, soup in soups.items() if "/api-" in page]
+    signatures = [one.get_text() for soup in pages for one in soup.select("dt.sig")]
+    assert len(signatures) > 200
+    assert [one for one in signatures if re.search(r"~|<factory>|\w\.\w+\.\w", one)] == []
+
+
+@pytest.mark.browser
 def test_no_entry_speaks_in_its_parents_words(soups):
     """“Should be overridden by all subclasses” is a word to programmers of torch."""
     said = " ".join(soup.get_text(" ") for page, soup in soups.items() if "/api-" in page)
