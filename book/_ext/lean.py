@@ -28,8 +28,10 @@ COMMENT = re.compile(r"<!--.*?-->", re.S)  # what tools read: a number's source,
 POWER = re.compile(r"<pre.*?</pre>|(?<=\d) · (?=10(?:[⁰¹²³⁴-⁹⁻]|<sup>))", re.S)
 PART = re.compile(r"#play-[\w-]+|\.citation\b|\.ladder\b")  # what only some pages have
 RANGE = re.compile(r"(<td[^>]*><p>[\d.,]+) to (?=[\d.,]+</p></td>)")  # a cell: “0.42 to 0.70”
+CELL = re.compile(r"<td.*?</td>", re.S)
+FILE = re.compile(r'(?<="pre">)(?:\w+/)+\w+\.\w+(?=<)')  # in a table its name may go on below
 # A browser may end a line behind the hyphen of GPT-2 and between the two of an option.
-OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*)</span>')
+OPTION = re.compile(r'<span class="pre">(--?[a-z][^<]*|[^<]*GPT-\d[^<]*)</span>')
 PAIR = r"(?<!\w)\(−?\w, −?\w\)"  # (1, 0) or (B, T): one thing, in the text and in code
 NAME = r"<(pre|code|math|svg|script|style|textarea)\b.*?</\1>|<[^>]*>|GPT-\d|"
 # “91 %”, “= 10” and “T = 10”: the spaces at which a line would end with half of it.
@@ -105,7 +107,9 @@ def mended(body: str) -> str:
 
 
 def unbroken(body: str) -> str:
-    """Keep on one line a power of ten, a range in a table, an option, a pair, a share, and GPT-2.
+    """Say where a file's name may break in a table, and keep other things on one line.
+
+    Those are a power of ten, a range in a table, an option, a pair, a share, and GPT-2.
 
     >>> unbroken("off by 2 · 10⁻¹⁶, 3 · 4")
     'off by 2&nbsp;·&nbsp;10⁻¹⁶, 3 · 4'
@@ -117,6 +121,8 @@ def unbroken(body: str) -> str:
     '<td><span class="whole">(½, −½)</span></td>'
     >>> unbroken("<p>91 % at T = 10</p>"), unbroken("<code>7 % 2 = 1</code>")
     ('<p>91&nbsp;% at T&nbsp;=&nbsp;10</p>', '<code>7 % 2 = 1</code>')
+    >>> unbroken('<td><code><span class="pre">runs/a_b.py</span></code></td>')
+    '<td><code><span class="pre">runs/<wbr>a_<wbr>b.py</span></code></td>'
     >>> one, other = '<span class="pre">(1,</span>', '<span class="pre">0)</span>'
     >>> unbroken(f'<code class="x">{one} {other}</code>')[:20]
     '<code class="x whole'
@@ -125,6 +131,7 @@ def unbroken(body: str) -> str:
     body = RANGE.sub(r"\1&nbsp;to&nbsp;", body)
     body = OPTION.sub(lambda found: whole(found[1]), body)
     body = CODE_PAIR.sub(r"\1 whole\2", body)
+    body = CELL.sub(lambda cell: FILE.sub(lambda at: breaking(at[0]), cell[0]), body)
 
     def kept(found: re.Match[str]) -> str:
         if found[0] == " ":
@@ -132,6 +139,15 @@ def unbroken(body: str) -> str:
         return found[0] if found[0][0] == "<" else whole(found[0])
 
     return NAME.sub(kept, body)
+
+
+def breaking(path: str) -> str:
+    """Let a line end behind a slash or an underscore.
+
+    >>> breaking("runs/a_b.py")
+    'runs/<wbr>a_<wbr>b.py'
+    """
+    return re.sub(r"(?<=[/_])", "<wbr>", path)
 
 
 def whole(words: str) -> str:

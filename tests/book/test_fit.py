@@ -60,6 +60,21 @@ SHRUNK = """() => [...document.querySelectorAll(".cell_output figure img")]
   .map((one) => `${one.clientWidth} of ${one.getAttribute("width")}: ${one.alt}`)"""
 
 
+# Words of a table that stand on three lines or more: a column too narrow for them.
+CRUMBLED = r"""() => [...document.querySelectorAll("main :is(td, th)")].flatMap((cell) => {
+  const walk = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
+  for (let text = walk.nextNode(); text; text = walk.nextNode()) {
+    if (text.parentElement.closest("details:not([open])")) continue;
+    for (const word of text.data.matchAll(/\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.bottom)));
+      if (lines.size > 2) found.push(word[0]);
+    }
+  }
+  return found;
+})"""
 ON_PAPER = """() => {
   const style = (one) => getComputedStyle(one);
   const all = (selector) => [...document.querySelectorAll(`main ${selector}`)];
@@ -122,6 +137,7 @@ def test_no_table_is_cut_and_no_power_or_name_broken_at_any_width(opened, widths
         opened.set_viewport_size({"width": width, "height": 900})
         assert opened.evaluate(CUT, ".cell_output .text_html, div.math") == [], f"at {width} px"
         assert opened.evaluate(BROKEN) == [], f"at {width} px"
+        assert opened.evaluate(CRUMBLED) == [], f"at {width} px"
         # drawn with letters of 9 pt or more (test_figures.py), so none may be made smaller
         assert opened.evaluate(SHRUNK) == [], f"at {width} px"
         if width >= 768 or "/results" not in opened.url:
