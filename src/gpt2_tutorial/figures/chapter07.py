@@ -133,7 +133,7 @@ def from_token_to_bet(
                  fontweight="bold")  # fmt: skip
             go(ax, (x, 214), (x, 244), color=BLUE, width=1)
             strip(ax, x, 318, v[i], GREEN)
-            ax.plot([x, x], [279, 316], color=GREY, linewidth=1, zorder=0)
+            say(ax, x, 298, "×", color=GREEN)
             ax.plot([x, last], [344, 390], color=GREEN, linewidth=0.6 + 7 * share, zorder=0)
         go(ax, (last, 98), (last, 128), color=BLUE)
         strip(ax, last, 130, q, BLUE)

@@ -44,10 +44,11 @@ def score_tiles(blocks: int, row: int, column: int) -> Picture:
 
     def draw(ax):
         panel(ax, 0, 0, 372, 400, "slow memory, large")
-        say(ax, 216, 46, "K and V, in blocks", size=SMALL, color=ORANGE)
+        say(ax, 216, 46, "K and V, in blocks", size=SMALL)
         say(ax, 34, 216, "Q, in blocks", size=SMALL, color=BLUE, rotation=90)
         for b in range(blocks):
-            _block(ax, 96 + tile * b, 60, tile, 24, ORANGE, b == column)
+            _block(ax, 96 + tile * b, 58, tile, 18, ORANGE, b == column)
+            _block(ax, 96 + tile * b, 76, tile, 18, GREEN, b == column)
             _block(ax, 54, 96 + tile * b, 24, tile, BLUE, b == row)
         for i in range(blocks):
             for j in range(blocks):

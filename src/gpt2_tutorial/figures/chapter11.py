@@ -135,6 +135,7 @@ def _attention(ax, sizes: tuple[int, int, int, int]) -> None:
     _flow(ax, left, 144, 180, f"(B, {T}, {3 * C})")
     for aside, letter, color in ((-60, "q", BLUE), (0, "k", ORANGE), (60, "v", GREEN)):
         chip(ax, x + aside, 198, letter, wide=48, edge=color, fontweight="bold")
+    ax.plot([x, x, left], [215, 221, 221], color=BLACK, linewidth=1.6)  # k joins q
     _flow(ax, left, 215, 254, f"(B, {H}, {T}, {D})")
     _part(ax, x, 277, "scores", f"q · kᵀ / √{D}", wide=wide)
     _flow(ax, left, 300, 336, f"(B, {H}, {T}, {T})")

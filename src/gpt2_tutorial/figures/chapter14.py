@@ -73,13 +73,14 @@ def micro_steps(pieces: int) -> Picture:
             go(ax, (x, 208), (x, 232))
             _gathered(ax, x, 234, 60, share, f"{piece + 1}/{pieces}")
         say(ax, 38, 264, ".grad", family="DejaVu Sans Mono")
+        go(ax, (38, 209), (38, 252))
         end = left + wide * pieces
         go(ax, (end, 264), (end + 22, 264))
         chip(ax, end + 58, 264, "clip", wide=66, high=40, face=once)
         go(ax, (end + 92, 264), (end + 116, 264))
         chip(ax, end + 152, 264, "step", wide=66, high=40, face=once)
         go(ax, (end + 152, 242), (end + 152, 168), "weights\nmove", beside=(-10, 0), ha="right")
-        chip(ax, end + 136, 122, "new model", wide=122, high=38, face=tint(SKY, 0.6))
+        chip(ax, end + 136, 148, "new model", wide=122, high=38, face=tint(SKY, 0.6))
         go(ax, (22, 356), (ACROSS - 10, 356), width=1.2)
         say(ax, 22, 338, "time", ha="left", size=SMALL)
 

@@ -111,8 +111,9 @@ def overlap(layers: Sequence[str]) -> Picture:
         for end, y in ((1.8 * n, 138), (n + 0.8, 336)):
             say(ax, start + unit * end + 10, y, "done", ha="left", fontweight="bold")
         finish = [start + unit * (n + 0.8), start + unit * 1.8 * n]
-        ax.plot([finish[0]] * 2, [110, 316], color=GREEN, linewidth=1.5, linestyle=(0, (4, 3)),
-                zorder=0.5)  # fmt: skip
+        for end, top, foot in ((finish[0], 158, 316), (finish[1], 158, 282)):
+            ax.plot([end] * 2, [top, foot], color=GREEN, linewidth=1.5, linestyle=(0, (4, 3)),
+                    zorder=0.5)  # fmt: skip
         go(ax, (finish[1], 270), (finish[0] + 2, 270), "time won", color=GREEN, width=2)
         go(ax, (start, 396), (ACROSS - 10, 396), width=1.2)
         say(ax, 12, 396, "time", ha="left", size=SMALL)
