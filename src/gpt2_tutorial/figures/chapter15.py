@@ -78,7 +78,7 @@ def moments_of_a_save(tried: Sequence[tuple[str, int]], old: int, new: int) -> P
                 fits = len(rows) > said.count("\n")
                 say(ax, 610, top + 15 * len(rows), said if fits else said.split("\n")[0])
         go(ax, (26, 36), (26, 32 + 30 * len(tried)), width=1.2)
-        say(ax, 12, 34 + 15 * len(tried), "time", size=SMALL, rotation=90)
+        say(ax, 26, 18, "time", size=SMALL)
         for i, (what, found) in enumerate(tried):
             y = 34 + 30 * i + 15
             ax.plot(44, y, "x", color=VERMILLION, markersize=9, markeredgewidth=2.5)
