@@ -15,11 +15,7 @@ value_exercise(
 
 def make_room_by_loops(old, rows):
     V, C = old.shape
-    numbers = [[0.0] * C for _ in range(rows)]
-    for v in range(V):
-        for c in range(C):
-            numbers[v][c] = old[v, c].item()
-    shared = nn.Parameter(torch.tensor(numbers))
+    shared = nn.Parameter(torch.tensor(old.tolist() + [[0.0] * C] * (rows - V)))
     table, head = nn.Embedding(rows, C), nn.Linear(C, rows, bias=False)
     table.weight = head.weight = shared
     return table, head
@@ -110,15 +106,10 @@ def places_of(real):
 
 
 def three_maps_by_loops(weight, bias):
-    C = weight.shape[0]
-    found = []
-    for which in range(3):
-        part, shift = torch.empty(C, C), torch.empty(C)
-        for out in range(C):
-            shift[out] = bias[which * C + out]
-            for i in range(C):
-                part[out, i] = weight[i, which * C + out]
-        found.append((part, shift))
+    C, found = len(weight), []
+    for begin in (0, C, 2 * C):
+        rows = [[weight[i, begin + out].item() for i in range(C)] for out in range(C)]
+        found.append((torch.tensor(rows), bias[begin : begin + C]))
     return found
 
 

@@ -17,14 +17,11 @@ value_exercise(
 def places_by_loops(sizes, n, rank, world_size):
     found = []
     for shard, size in enumerate(sizes):
-        rounds = 0
-        for number in range(size):
+        for number in range(size):  # of rounds, more than there can be
             last_target = (number + 1) * world_size * n
             if last_target < size:
-                rounds += 1
-        for number in range(rounds):
-            pieces_before = number * world_size + rank
-            found.append((shard, pieces_before * n))
+                pieces_before = number * world_size + rank
+                found.append((shard, pieces_before * n))
     return found
 
 
@@ -53,15 +50,10 @@ def places(sizes, n, rank, world_size):
 
 
 def all_reduce_by_loops(gradients):
-    out = []
-    for _ in gradients:
-        mine = {}
-        for name in gradients[0]:
-            total = torch.zeros_like(gradients[0][name])
-            for other in gradients:
-                total = total + other[name]
-            mine[name] = total / len(gradients)
-        out.append(mine)
+    out = [{} for _ in gradients]
+    for name in gradients[0]:
+        for mine in out:
+            mine[name] = sum(brought[name] for brought in gradients) / len(gradients)
     return out
 
 
