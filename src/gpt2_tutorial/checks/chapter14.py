@@ -41,24 +41,6 @@ class Rows:
         return model, list(zip(x.chunk(self.count), y.chunk(self.count), strict=True))
 
 
-class Downhill:
-    """The two methods of an optimizer, for plain SGD, and a count of its steps."""
-
-    def __init__(self, params: Iterator, lr: float):
-        self.params, self.lr, self.taken = list(params), lr, 0
-
-    def zero_grad(self):
-        for p in self.params:
-            p.grad = None
-
-    @torch.no_grad()
-    def step(self):
-        self.taken += 1
-        for p in self.params:
-            if p.grad is not None:
-                p -= self.lr * p.grad
-
-
 class Memory:
     """Counts the rows that wait for their backward, whose numbers are kept, and the backwards."""
 
@@ -82,13 +64,14 @@ def after_the_step(big_step: Callable, rows: Rows) -> dict:
     """What one big step leaves behind; what is short stands first, so that it is shown."""
     model, pieces = rows.made()
     given = [(x.clone(), y.clone()) for x, y in pieces]
-    optimizer = Downhill(model.parameters(), lr=0.1)
+    optimizer, steps = torch.optim.SGD(model.parameters(), lr=0.1), []
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
     memory = Memory()
     model.register_forward_hook(memory)
     big_step(model, pieces, optimizer)
     weights = nn.utils.parameters_to_vector(model.parameters()).detach()
     found = {
-        "steps": optimizer.taken,
+        "steps": len(steps),
         "pieces kept": same(given, pieces, 0.0, strict=True),
         "weights": weights.round(decimals=5),
     }
@@ -141,13 +124,10 @@ def clipped_by_loops(weights, grads, lr, max_norm):
         for slope in grad.flatten().tolist():
             squares += slope * slope
     norm = squares**0.5
-    out = []
+    shrink, out = (max_norm / norm if norm > max_norm else 1.0), []
     for w, grad in zip(weights, grads, strict=True):
-        new = []
-        for one, slope in zip(w.flatten().tolist(), grad.flatten().tolist(), strict=True):
-            if norm > max_norm:
-                slope = slope * max_norm / norm
-            new.append(one - lr * slope)
+        pairs = zip(w.flatten().tolist(), grad.flatten().tolist(), strict=True)
+        new = [one - lr * shrink * slope for one, slope in pairs]
         out.append(torch.tensor(new).view(w.shape))
     return out
 
@@ -218,24 +198,18 @@ def toy(kind: Kind) -> nn.Module:
 def decaying_by_loops(model):
     seen, out = [], []
     for name, p in model.named_parameters(remove_duplicate=False):
-        if any(p is other for other in seen):
-            continue
-        seen.append(p)
-        if p.requires_grad and len(p.shape) > 1:
+        if p.requires_grad and len(p.shape) > 1 and not any(p is other for other in seen):
             out.append(name)
+        seen.append(p)
     return out
 
 
 def kinds_of_models(rng: random.Random) -> Iterator[Kind]:
     for case in range(22):
-        others = ["mlp", "ln", "plain", "gate", "norm", "conv"]
-        rng.shuffle(others)
-        names = ["wte", *others[: rng.randint(3, 5)]]
-        needed = ["mlp", "ln", *(["conv"] if case % 2 else [])]
-        for name in needed:
-            if name not in names:
-                names.insert(1, name)
-        yield Kind(tuple(names), rng.randint(2, 4), case % 3 != 2, case % 4 == 3)
+        some = rng.sample(["plain", "gate", "norm"], rng.randint(1, 3))
+        names = ["mlp", "ln", *["conv"] * (case % 2), *some]
+        rng.shuffle(names)
+        yield Kind(("wte", *names), rng.randint(2, 4), case % 3 != 2, case % 4 == 3)
 
 
 def on_a_model(decaying: Callable, kind: Kind) -> list[str]:
