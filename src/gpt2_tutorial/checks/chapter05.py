@@ -6,7 +6,7 @@ import random
 import torch
 import torch.nn.functional as F
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "05.1", __name__, subgoal="look up", stub="answer = None  # for example [0, 0, 1, 1, 2, 2]",
@@ -18,7 +18,7 @@ def look_up_by_loops(ids, weight):
     return torch.tensor([list(weight[i].tolist()) for i in ids.tolist()])
 
 
-def ids_and_tables(rng: random.Random):
+def ids_and_tables(rng: Dice):
     """Ids and a table; some ids repeat, and the last row is often asked for by nobody."""
     yield torch.tensor([1]), torch.tensor([[0.5, 2.0], [1.5, -1.0], [0.25, 3.0]])
     yield torch.tensor([2, 0]), torch.tensor([[0.5, 2.0], [1.5, -1.0], [0.25, 3.0]])
@@ -26,9 +26,8 @@ def ids_and_tables(rng: random.Random):
     # all sides equal, so that `*` runs here and only here
     yield torch.tensor([1, 0]), torch.tensor([[0.5, 2.0], [1.5, -1.0]])
     for size in range(3, 25):
-        generator = torch.Generator().manual_seed(rng.randrange(2**31))
         width = size if size % 4 == 0 else rng.randint(2, 6)
-        weight = torch.randn(size + 2, width, generator=generator)
+        weight = rng.randn(size + 2, width)
         top = size + 2 if size % 3 == 0 else size
         ids = [rng.randrange(top) for _ in range(size)]
         ids[0] = top - 1
@@ -52,7 +51,7 @@ def contexts_by_loops(ids, context, padding):
     return torch.tensor(rows)
 
 
-def texts_to_cut(rng: random.Random):
+def texts_to_cut(rng: Dice):
     """Ids, a context and an id for padding; some texts are shorter than the context."""
     yield torch.tensor([5, 6, 7]), 2, 9
     yield torch.tensor([4]), 3, 7
@@ -80,13 +79,11 @@ def concat_by_loops(vectors):
     return torch.tensor(rows)
 
 
-def stacks_of_vectors(rng: random.Random):
+def stacks_of_vectors(rng: Dice):
     """Vectors (n, B, C): place first, then sequence."""
     yield (torch.arange(12.0).view(2, 3, 2),)
     for _ in range(23):
-        generator = torch.Generator().manual_seed(rng.randrange(2**31))
-        shape = [rng.randint(2, 6) for _ in range(3)]
-        yield (torch.randn(*shape, generator=generator),)
+        yield (rng.randn(*(rng.randint(2, 6) for _ in range(3))),)
 
 
 @exercise("05.4", subgoal="side by side", spec=concat_by_loops, inputs=stacks_of_vectors)
@@ -121,7 +118,7 @@ def first_look(make, vocab_size, n_embd):
     return {"shape": shape, "nats above ln V": above, "rows": rows, "numbers": numbers}
 
 
-def table_sizes(rng: random.Random):
+def table_sizes(rng: Dice):
     """Sizes of tables, wide enough for the bug to show."""
     for width in range(24, 48):
         yield rng.randint(50, 100), width

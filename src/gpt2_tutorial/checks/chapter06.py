@@ -1,7 +1,6 @@
 """The exercises of chapter 06: merge, encode, decode, a wrong repair, GPT-2's letters."""
 
 import codecs
-import random
 import re  # noqa: F401 — wrong answers in the table use it
 import unicodedata
 from collections import Counter, UserDict
@@ -11,7 +10,7 @@ from itertools import pairwise
 import regex
 
 from gpt2_tutorial.bpe import GPT2_PATTERN, bytes_to_unicode  # noqa: F401 — a wrong answer
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 
 def merge_by_loops(ids, pair, new):
@@ -25,7 +24,7 @@ def merge_by_loops(ids, pair, new):
     return merged
 
 
-def rows_and_pairs(rng: random.Random):
+def rows_and_pairs(rng: Dice):
     """Rows of few different ids, so that pairs stand side by side and overlap."""
     yield [97, 97, 97], (97, 97), 256
     yield [97, 98, 97], (97, 98), 256
@@ -90,7 +89,7 @@ def learned(row: list[int], wanted: int) -> dict[tuple[int, int], int]:
     return merges
 
 
-def rows_and_merges(rng: random.Random):
+def rows_and_merges(rng: Dice):
     """Small cases where order matters, then merges learned from rows of four letters.
 
     The ids of the word “here” are those of the chapter: they do not run 256, 257, 258.
@@ -135,7 +134,7 @@ SIGNS = "牛😉éaz ,"
 BYTES = [bytes([b]) for b in sorted(set(SIGNS.encode()))]
 
 
-def ids_and_tokens(rng: random.Random):
+def ids_and_tokens(rng: Dice):
     """Ids of short texts; some tokens end inside a character, and some texts break off."""
     tokens = [*BYTES, *["牛".encode()[:2], "😉".encode()[2:], b"az", "é".encode()]]
     whole = {token: i for i, token in enumerate(tokens)}
@@ -190,7 +189,7 @@ WORDS += ("über", "R2D2", "¿qué?", "day", "night", "Straße", "٣", "=")
 WORDS += ("l'été", "(é)", "!½", "(2)", "a牛b", "नमस्ते")  # punctuation, then a letter or number
 
 
-def texts_of_the_world(rng: random.Random):
+def texts_of_the_world(rng: Dice):
     """Short texts with letters and numbers from far beyond a to z and 0 to 9."""
     yield ("to be",)
     yield ("café",)
@@ -223,7 +222,7 @@ def to_bytes_by_loops(spelled):
     return bytes(found)
 
 
-def spelled_tokens(rng: random.Random):
+def spelled_tokens(rng: Dice):
     """Tokens in GPT-2's letters: a word, ’ and 牛 in pieces, then random bytes."""
     letters = list(bytes_to_unicode().values())
     for known in ("mole", "Ġmole", "ĊĊ", "âĢĻ", "çīĽ", ""):

@@ -1,17 +1,11 @@
 """The exercises of chapter 07: averages, attention itself, masks, a softmax along a wrong axis."""
 
 import math
-import random
 
 import torch
 
 from gpt2_tutorial.checks.judges import attention_by_loops, judged
-from gpt2_tutorial.checks.registry import exercise, value_exercise
-
-
-def dice(rng: random.Random) -> torch.Generator:
-    """A generator of tensors that is the same for the same `rng`."""
-    return torch.Generator().manual_seed(rng.randrange(2**31))
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 
 def mean_of_last_by_loops(x, width):
@@ -22,13 +16,13 @@ def mean_of_last_by_loops(x, width):
     return torch.tensor(rows)
 
 
-def rows_and_widths(rng: random.Random):
+def rows_and_widths(rng: Dice):
     """A few rows of numbers, and how many of them count: one, some, all, more than there are."""
     yield torch.tensor([[2.0], [4.0], [6.0], [8.0]]), 2
     yield torch.tensor([[2.0, 1.0], [4.0, 5.0]]), 1
     yield torch.tensor([[2.0, 1.0], [4.0, 5.0], [0.0, 3.0]]), 9
     for size in range(3, 24):
-        x = torch.randn(size, 1 + size % 4, generator=dice(rng))
+        x = rng.randn(size, 1 + size % 4)
         yield x, rng.randint(1, size + 1)
 
 
@@ -47,7 +41,7 @@ def on_ladder_and_probe(attend, q, k, v):
     return judged(attend, attention_by_loops, (q, k, v), lambda x: attend(x, x, x), v)
 
 
-def tokens_that_ask(rng: random.Random):
+def tokens_that_ask(rng: Dice):
     """The chapter's three words, scores that tempt or lie low, then any; v is as wide as it is."""
     cards = torch.eye(3)[None]
     words = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
@@ -60,7 +54,7 @@ def tokens_that_ask(rng: random.Random):
     yield torch.full_like(low, 2.0**64), low, cards  # a true score as low as numbers go
     for n in range(16):
         B, T, D = 1 + n % 2, 2 + n % 3, 2 + n % 2
-        yield tuple(torch.randn(3, B, T, D, generator=dice(rng)))
+        yield tuple(rng.randn(3, B, T, D))
 
 
 @exercise(
@@ -87,12 +81,12 @@ def weights_within_by_loops(scores, sentence):
     return torch.tensor(rows)
 
 
-def scores_and_sentences(rng: random.Random):
+def scores_and_sentences(rng: Dice):
     """Ordinary scores first; some lie below −10,000, as in a real bug report, or as low as any."""
     yield torch.zeros(3, 3), torch.tensor([0, 0, 0])
     yield torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 2.0]]), torch.tensor([0, 0, 1])
     for size in range(2, 23):
-        scores = torch.randn(size, size, generator=dice(rng))
+        scores = rng.randn(size, size)
         if size % 5 == 4:
             scores = scores - 20_000
         if size % 5 == 0:
@@ -115,13 +109,13 @@ def weights_within(scores, sentence):
     return scores.masked_fill(future | elsewhere, -math.inf).softmax(-1)
 
 
-def queries_keys_values(rng: random.Random):
+def queries_keys_values(rng: Dice):
     """One to three sequences of up to six tokens; at the end, the lowest score that there is."""
     x = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
     yield x, x, x
     for n in range(21):
         B, T, D = 1 + n % 3, 2 + n % 5, 2 + n % 3
-        yield tuple(torch.randn(3, B, T, D, generator=dice(rng)))
+        yield tuple(rng.randn(3, B, T, D))
     lowest = torch.finfo(torch.float32).min * torch.tensor([[[1.0], [0.0], [0.0]]])
     yield torch.full_like(lowest, 2.0**64), lowest / 2.0**64, torch.eye(3)[None]
 

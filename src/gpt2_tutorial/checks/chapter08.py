@@ -1,14 +1,13 @@
 """The exercises of chapter 08: many heads, another text, and heads that are one head."""
 
 import math
-import random
 
 import torch
 import torch.nn as nn
 
 from gpt2_tutorial.attention import Head, causal_attention
 from gpt2_tutorial.checks.judges import attention_by_loops, judged
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 
 def multi_head_by_loops(x, n_head, w_q, w_k, w_v, w_o):
@@ -25,14 +24,12 @@ def on_ladder_and_probe(attend, x, n_head, *maps):
     return judged(attend, multi_head_by_loops, given, lambda x: attend(x, n_head, *maps), x)
 
 
-def texts_and_maps(rng: random.Random):
+def texts_and_maps(rng: Dice):
     """The numbers 0–7 through maps that change nothing, then any texts and maps."""
     yield torch.arange(8.0).view(1, 2, 4), 2, *(torch.eye(4) for _ in range(4))
     for n in range(19):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, T, H, D = 1 + n % 2, 2 + n // 2 % 2, 2 + n % 2, 2 + n // 4 % 2
-        maps = torch.randn(4, H * D, H * D, generator=dice) / 2
-        yield torch.randn(B, T, H * D, generator=dice), H, *maps
+        yield rng.randn(B, T, H * D), H, *rng.randn(4, H * D, H * D) / 2
 
 
 @exercise(
@@ -66,17 +63,14 @@ def read_by_loops(x, context, lengths, w_q, w_k, w_v):
     return out
 
 
-def two_texts(rng: random.Random):
+def two_texts(rng: Dice):
     """Two texts of different length and three maps; last, a real token with the lowest score."""
     sizes = [(1, 1, 2, 2, 2), (1, 2, 2, 4, 2), (2, 3, 3, 4, 3)]
     sizes += [tuple(rng.randint(2, 5) for _ in range(5)) for _ in range(20)]
     for B, T, S, C, D in sizes:
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         lengths = torch.tensor([rng.randint(1, S) for _ in range(B)])
         lengths[0] = S if rng.random() < 0.5 else max(1, S - 1)
-        maps = [torch.randn(C, D, generator=dice) for _ in range(3)]
-        texts = (torch.randn(B, size, C, generator=dice) for size in (T, S))
-        yield (*texts, lengths, *maps)
+        yield rng.randn(B, T, C), rng.randn(B, S, C), lengths, *rng.randn(3, C, D)
     one = torch.ones(1, 1)
     lowest = torch.finfo(torch.float32).min / 2.0**64 * one
     yield one[None], torch.tensor([[[1.0], [0.0]]]), torch.tensor([1]), 2.0**64 * one, lowest, one
@@ -101,7 +95,7 @@ def make_heads_by_loop(n_embd, n_head):
     return heads
 
 
-def widths(rng: random.Random):
+def widths(rng: Dice):
     """Widths and numbers of heads, the smallest first."""
     yield 4, 2
     yield 32, 4

@@ -1,7 +1,6 @@
 """The exercises of chapter 10: LayerNorm, the block itself, dropout, first weights."""
 
 import math
-import random
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from gpt2_tutorial.checks.judges import judged
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "10.1", __name__, subgoal="level", atol=0.002,
@@ -27,17 +26,15 @@ def layer_norm_by_loops(x, gain, shift, eps=1e-5):
     return torch.tensor(rows).view(x.shape) * gain + shift
 
 
-def streams_to_level(rng: random.Random):
+def streams_to_level(rng: Dice):
     """A stream (B, T, C), a gain, a shift and an eps; some are nearly flat, so that eps matters."""
     one, none = torch.ones(4), torch.zeros(4)
     yield torch.tensor([[[1.0, 2.0, 3.0, 4.0], [4.0, 0.0, 0.0, 0.0]]]), one, none, 1e-5
     yield 0.01 * torch.tensor([[[1.0, 2.0, 3.0, 4.0], [2.0, 4.0, 4.0, 2.0]]] * 2), one, none, 1e-4
     for _ in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, T, C = rng.randint(2, 3), rng.randint(2, 4), rng.randint(3, 6)
-        x = torch.randn(B, T, C, generator=dice) + rng.randint(-3, 3)
-        gain, shift = 1 + torch.rand(C, generator=dice), torch.randn(C, generator=dice)
-        yield rng.choice([0.01, 1.0, 10.0]) * x, gain, shift, rng.choice([1e-5, 1e-4])
+        x = rng.choice([0.01, 1.0, 10.0]) * (rng.randn(B, T, C) + rng.randint(-3, 3))
+        yield x, 1 + rng.rand(C), rng.randn(C), rng.choice([1e-5, 1e-4])
 
 
 @exercise(
@@ -70,7 +67,7 @@ def on_ladder_and_probe(block, x, *parts):
 @lru_cache(maxsize=256)  # a part is asked for every token, by every wrong answer
 def drawn(seed: int, *shape: int) -> torch.Tensor:
     """Random numbers that are the same for the same seed."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return Dice(seed).randn(*shape).double()
 
 
 @dataclass(frozen=True)
@@ -95,13 +92,12 @@ class Part:
         return self.kind
 
 
-def streams_and_parts(rng: random.Random):
+def streams_and_parts(rng: Dice):
     """A stream and the five parts of a block."""
     for n in range(20):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, T, C = 1 + n % 2, 2 + n // 2 % 2, (3, 4, 5)[n % 3]
         # float64, for a nearly flat token has large gradients
-        x = 3 * torch.randn(B, T, C, generator=dice, dtype=torch.float64) + 1
+        x = 3 * rng.randn(B, T, C).double() + 1
         kinds = ("ln_1", "attn", "ln_2", "c_fc", "c_proj")
         yield (x, *(Part(kind, rng.randrange(2**31)) for kind in kinds))
 
@@ -126,15 +122,14 @@ def dropout_by_loops(x, chance, p, training):
     return torch.tensor(numbers)
 
 
-def numbers_to_drop(rng: random.Random):
+def numbers_to_drop(rng: Dice):
     """Numbers, a chance for each, p, and whether the model is in training."""
     first = torch.tensor([0.9, 0.1, 0.25, 0.6])  # one on the border
     yield torch.ones(4), first, 0.25, True
     yield torch.ones(4), first, 0.25, False
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         n, p = rng.randint(4, 8), (0.0, 0.1, 0.2, 0.3, 0.6)[i % 5]
-        x, chance = torch.randn(n, generator=dice), torch.rand(n, generator=dice)
+        x, chance = rng.randn(n), rng.rand(n)
         chance[0], chance[1] = 0.01 + 0.04 * (i % 2), 0.97
         yield x, chance, p, i % 4 != 3
 
@@ -166,7 +161,7 @@ def spread_of(make, name, shape, n_layer):
     }
 
 
-def maps_to_fill(rng: random.Random):
+def maps_to_fill(rng: Dice):
     """Names of maps in a model, shapes, and numbers of blocks."""
     names = ("attn.c_proj", "mlp.c_proj", "attn.c_attn", "mlp.c_fc", "c_proj", "wte")
     for i in range(24):

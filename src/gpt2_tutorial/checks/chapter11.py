@@ -1,11 +1,9 @@
 """The exercises of chapter 11: counting, a wider table, places, three maps, first losses."""
 
-import random
-
 import torch
 import torch.nn as nn
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "11.1", __name__, subgoal="count", stub="answer = None  # for example 62_219_904",
@@ -21,12 +19,11 @@ def make_room_by_loops(old, rows):
     return table, head
 
 
-def tables_to_widen(rng: random.Random):
+def tables_to_widen(rng: Dice):
     """The numbers of a table, and how many rows the new one shall have."""
     for i in range(22):
         V, C = rng.randint(2, 5), rng.randint(2, 4)
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        yield torch.randn(V, C, generator=dice), V + rng.randint(0 if i > 2 else 1, 3)
+        yield rng.randn(V, C), V + rng.randint(0 if i > 2 else 1, 3)
 
 
 def what_was_made(make, old, rows):
@@ -76,7 +73,7 @@ def places_by_loops(real):
     return torch.tensor(found)
 
 
-def padded_prompts(rng: random.Random):
+def padded_prompts(rng: Dice):
     """Which places of a batch hold real tokens: padding on the left, one row at least with some."""
     yield torch.tensor([[False, False, True, True], [True, True, True, True]])
     for _ in range(22):
@@ -113,12 +110,11 @@ def three_maps_by_loops(weight, bias):
     return found
 
 
-def stored_maps(rng: random.Random):
+def stored_maps(rng: Dice):
     """The weight (C, 3C) and the bias (3C,) of a c_attn, as OpenAI stores them."""
     for i in range(22):
         C = 3 if i < 2 else rng.choice([2, 3, 4, 6])
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        yield torch.randn(C, 3 * C, generator=dice), torch.randn(3 * C, generator=dice)
+        yield rng.randn(C, 3 * C), rng.randn(3 * C)
 
 
 @exercise("11.4", subgoal="load", spec=three_maps_by_loops, inputs=stored_maps)

@@ -1,6 +1,5 @@
 """The exercises of chapter 12: when to stop, fair judging, saved models, the wrong slice."""
 
-import random
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -8,7 +7,7 @@ import torch
 import torch.nn as nn
 from torch.overrides import TorchFunctionMode
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 from gpt2_tutorial.gpt import GPT, GPTConfig
 
 value_exercise(
@@ -20,7 +19,7 @@ value_exercise(
 @cache
 def fixed_bets(seed: int, size: int) -> torch.Tensor:
     """Logits of each id after each id."""
-    return torch.randn(size, size, generator=torch.Generator().manual_seed(seed))
+    return Dice(seed).randn(size, size)
 
 
 @dataclass
@@ -64,15 +63,14 @@ def share_right_by_loops(model, ids, block_size, windows):
     return right / (windows * block_size)
 
 
-def texts_to_judge(rng: random.Random):
+def texts_to_judge(rng: Dice):
     """A guesser, ids, and windows that start at whole steps from each other."""
     for i in range(22):
         size, block_size, windows = rng.randint(3, 6), rng.randint(3, 6), rng.randint(4, 7)
         model = Guesser(rng.randrange(2**31), size, training=i % 3 != 2)
         between = rng.randint(block_size + 1, block_size + 6)
         length = (windows - 1) * between + block_size + 1
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        yield model, torch.randint(size, (length,), generator=dice), block_size, windows
+        yield model, torch.tensor(rng.choices(range(size), k=length)), block_size, windows
 
 
 def judged_twice(share_right, model, ids, block_size, windows):
@@ -126,7 +124,7 @@ def restore_by_loops(saved):
     return model.eval()
 
 
-def saved_models(rng: random.Random):
+def saved_models(rng: Dice):
     """What was saved of small models, every second one compiled; the last six are damaged."""
     for i in range(24):
         config = {
@@ -209,23 +207,21 @@ class LossOf:
     seed: int
 
     def __call__(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        dice = torch.Generator().manual_seed(self.seed)
-        price = torch.rand(100, generator=dice, dtype=torch.float64)
+        price = Dice(self.seed).rand(100).double()
         return (price[x] + 3 * price[y]).mean().item()
 
     def __repr__(self) -> str:
         return "loss_of"
 
 
-def texts_with_a_cut(rng: random.Random):
+def texts_with_a_cut(rng: Dice):
     """A loss, ids, the place of the cut, and windows at whole steps from each other."""
     for _ in range(22):
         block_size, count, parts = rng.randint(3, 5), rng.randint(2, 4), []
         between = rng.randint(5, 9) * 2
         for times in (9, 1):
             parts.append((count - 1) * between * times + block_size + 1)
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        ids = torch.randint(100, (sum(parts),), generator=dice)
+        ids = torch.tensor(rng.choices(range(100), k=sum(parts)))
         yield LossOf(rng.randrange(2**31)), ids, parts[0], block_size, count
 
 
@@ -257,7 +253,7 @@ def vet_by_loops(text):
     return len(text), len(distinct), sorted(strangers)
 
 
-def own_texts(rng: random.Random):
+def own_texts(rng: Dice):
     """Texts with strangers right behind the cut, and none of theirs right before it."""
     for i in range(24):
         length = rng.randrange(120, 180, 10) + i % 10

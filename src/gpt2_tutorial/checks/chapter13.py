@@ -1,13 +1,12 @@
 """The exercises of chapter 13: judging by hand, top-k, driving a cache, endings, temperature."""
 
 import math
-import random
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "13.1", __name__, subgoal="price", atol=0.01,
@@ -24,18 +23,16 @@ def top_k_by_loops(logits, k):
     return torch.tensor(rows)
 
 
-def rows_to_filter(rng: random.Random):
+def rows_to_filter(rng: Dice):
     """Logits (B, V) without ties, and for every row how many tokens stay."""
     yield torch.tensor([[-1.0, -2.0, -3.0, -4.0, -5.0]]), torch.tensor([2])
     for low in (200.0, 15_000.0, 1e30):  # where many a finite number is no small one
         yield -low * torch.tensor([[1.0, 1.005, 1.01, 1.015]]), torch.tensor([3])
     for _ in range(21):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, V = rng.randint(2, 3), rng.randint(4, 6)
-        order = torch.stack([torch.randperm(V, generator=dice) for _ in range(B)])
-        logits = 0.7 * order - 2 + 0.3 * torch.rand(B, V, generator=dice)
-        k = [1 + rng.randrange(V) for _ in range(B)]
-        yield logits, torch.tensor(k)
+        order = torch.tensor([rng.sample(range(V), V) for _ in range(B)])
+        k = torch.tensor([rng.randint(1, V) for _ in range(B)])
+        yield 0.7 * order - 2 + 0.3 * rng.rand(B, V), k
 
 
 @exercise("13.2", subgoal="forbid", spec=top_k_by_loops, inputs=rows_to_filter)
@@ -108,7 +105,7 @@ class Reader:
         return "read"
 
 
-def prompts_to_go_on(rng: random.Random):
+def prompts_to_go_on(rng: Dice):
     """Two prompts, how many tokens to write, and a reader."""
     for _ in range(20):
         prompts = [[rng.randrange(9) for _ in range(rng.randint(3, 5))] for _ in range(2)]
@@ -162,19 +159,18 @@ def ending_scores_by_loops(logits, idx, begin, lengths):
     return torch.tensor(scores)
 
 
-def endings_to_score(rng: random.Random):
+def endings_to_score(rng: Dice):
     """Logits, padded rows that share a prompt, where it ends, and where each row ends."""
     for _ in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         N, V, begin = rng.randint(2, 3), rng.randint(4, 6), rng.randint(2, 3)
         lengths = [begin + rng.randint(2, 4) for _ in range(N - 1)]
         lengths.append(max(lengths) + 1)
         T = max(lengths)
-        idx = torch.randint(V, (N, T), generator=dice)
+        idx = torch.tensor([rng.choices(range(V), k=T) for _ in range(N)])
         idx[:, :begin] = idx[0, :begin].clone()
         for row, length in zip(idx, lengths, strict=True):
             row[length:] = 0
-        yield 2 * torch.randn(N, T, V, generator=dice), idx, begin, torch.tensor(lengths)
+        yield 2 * rng.randn(N, T, V), idx, begin, torch.tensor(lengths)
 
 
 @exercise("13.4", subgoal="choose", spec=ending_scores_by_loops, inputs=endings_to_score)
@@ -199,12 +195,11 @@ def retune_by_loops(probs, temperature):
     return torch.tensor(rows)
 
 
-def bets_to_retune(rng: random.Random):
+def bets_to_retune(rng: Dice):
     """Bets (B, V), some of them 0, and a temperature; 0 is among them."""
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, V = rng.randint(2 if i % 5 == 2 else 1, 2), rng.randint(3, 5)
-        probs = (1.5 * torch.randn(B, V, generator=dice)).softmax(-1)
+        probs = (1.5 * rng.randn(B, V)).softmax(-1)
         if i % 4 == 3:  # somebody forbade one
             probs[:, 0] = 0.0
             probs = probs / probs.sum(-1, keepdim=True)

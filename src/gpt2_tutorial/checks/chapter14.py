@@ -1,6 +1,5 @@
 """The exercises of chapter 14: rounding, one step in pieces, clipping, what decays, a museum."""
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import torch
 import torch.nn as nn
 
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "14.1", __name__, subgoal="round", stub="answer = None  # for example [513, 515, 2049, 66000]",
@@ -30,13 +29,11 @@ class Rows:
         return f"model, {pieces}{'s'[: self.count - 1]} of {rows}{'s'[: self.rows - 1]}, optimizer"
 
     def made(self) -> tuple[nn.Module, list]:
-        dice = torch.Generator().manual_seed(self.seed)
-        x = torch.randn(self.count * self.rows, self.width, generator=dice)
-        y = torch.randn(self.count * self.rows, 1, generator=dice)
+        dice, total = Dice(self.seed), self.count * self.rows
+        x, y = dice.randn(total, self.width), dice.randn(total, 1)
         model = nn.Linear(self.width, 1)
-        with torch.no_grad():
-            for p in model.parameters():
-                p.uniform_(-0.6, 0.6, generator=dice)
+        for p in model.parameters():
+            p.data = 1.2 * dice.rand(*p.shape) - 0.6
         (model(x) - 3).sum().backward()  # gradients that an earlier step left behind
         return model, list(zip(x.chunk(self.count), y.chunk(self.count), strict=True))
 
@@ -98,7 +95,7 @@ def big_step_at_once(model, pieces, optimizer):
     optimizer.step()
 
 
-def batches_in_pieces(rng: random.Random) -> Iterator[Rows]:
+def batches_in_pieces(rng: Dice) -> Iterator[Rows]:
     yield Rows(1, 1, 4, 2)
     yield Rows(2, 2, 3, 2)
     for _ in range(20):
@@ -132,16 +129,14 @@ def clipped_by_loops(weights, grads, lr, max_norm):
     return out
 
 
-def weights_and_gradients(rng: random.Random) -> Iterator[tuple]:
+def weights_and_gradients(rng: Dice) -> Iterator[tuple]:
     """Long and short gradients, in turn; a pencil case first."""
     yield [torch.zeros(2)], [torch.tensor([3.0, 4.0])], 1.0, 1.0
     yield [torch.zeros(1), torch.ones(1)], [torch.tensor([3.0]), torch.tensor([4.0])], 0.5, 1.0
     yield [torch.ones(2)], [torch.zeros(2)], 0.5, 1.0  # nothing to shorten, nothing to divide by
     for case in range(20):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         shapes = [(2, 3), (3,), (1, 2)][: 1 + case % 3]
-        weights = [torch.randn(shape, generator=dice) for shape in shapes]
-        grads = [torch.randn(shape, generator=dice) for shape in shapes]
+        weights, grads = ([rng.randn(*shape) for shape in shapes] for _ in range(2))
         long = torch.stack([grad.norm() for grad in grads]).norm().item()
         max_norm = rng.choice([0.25, 0.5, 1.0]) * (1 if case % 4 else 4)
         size = max_norm / long * (rng.uniform(1.5, 5) if case % 4 else rng.uniform(0.2, 0.9))
@@ -204,7 +199,7 @@ def decaying_by_loops(model):
     return out
 
 
-def kinds_of_models(rng: random.Random) -> Iterator[Kind]:
+def kinds_of_models(rng: Dice) -> Iterator[Kind]:
     for case in range(22):
         some = rng.sample(["plain", "gate", "norm"], rng.randint(1, 3))
         names = ["mlp", "ln", *["conv"] * (case % 2), *some]

@@ -1,12 +1,11 @@
 """The exercises of chapter 15: a header by hand, batches, whole documents, a save without fear."""
 
-import random
 from dataclasses import dataclass, field
 from itertools import product
 
 import torch
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "15.1", __name__, subgoal="cut", stub="answer = None  # for example [8, 65]",
@@ -23,7 +22,7 @@ def next_batch_by_loops(tokens, position, B, T):
     return torch.tensor(x), torch.tensor(y), position + B * T
 
 
-def places_to_read(rng: random.Random):
+def places_to_read(rng: Dice):
     """A ring of tokens without repeats, a position somewhere in it or behind, and sizes."""
     for number in range(24):
         B, T = rng.randint(2, 3), rng.randint(2, 4)
@@ -52,7 +51,7 @@ def split_by_loops(ids, end, every):
     return torch.tensor(train, dtype=torch.long), torch.tensor(val, dtype=torch.long)
 
 
-def documents_to_split(rng: random.Random):
+def documents_to_split(rng: Dice):
     """Ids (N,) with an end-of-text behind every document, sometimes an unfinished one last."""
     for number in range(22):
         every, end = rng.randint(2, 4), rng.randint(0, 1) * 50
@@ -167,7 +166,7 @@ def save_in_other_order(disk, files, manifest):
     disk.sync(".")
 
 
-def files_to_save(rng: random.Random):
+def files_to_save(rng: Dice):
     """Two or three files of a checkpoint, and the manifest that names them."""
     for step in range(20):
         names = rng.sample(["model", "optimizer", "loader", "dice"], rng.randint(2, 3))

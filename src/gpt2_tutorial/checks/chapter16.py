@@ -1,12 +1,10 @@
 """The exercises of chapter 16: who am I, what do I read, what do we share, and which bug is it?"""
 
-import random
-
 import torch
 import torch.nn as nn
 
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "16.1", __name__, subgoal="name", stub="answer = None  # for example [13, 5, 16]",
@@ -25,7 +23,7 @@ def places_by_loops(sizes, n, rank, world_size):
     return found
 
 
-def shards_to_read(rng: random.Random):
+def shards_to_read(rng: Dice):
     """Sizes of shards, tokens of a piece, a rank and a world; some end exactly with a round."""
     yield [25, 13], 4, 1, 3
     yield [24, 25], 4, 0, 3
@@ -57,19 +55,17 @@ def all_reduce_by_loops(gradients):
     return out
 
 
-def gradients_to_share(rng: random.Random):
+def gradients_to_share(rng: Dice):
     """Gradients of two to four ranks; some list the same names in another order."""
     yield [{"w": torch.tensor([2.0, 4.0])}, {"w": torch.tensor([6.0, 0.0])}]
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         shapes = {"weight": (rng.randint(2, 3), rng.randint(2, 3)), "bias": (rng.randint(2, 3),)}
         if i % 4 == 1:
             shapes["bias"] = shapes["weight"]
         brought = [
-            {name: torch.randint(-9, 10, shape, generator=dice).float()
-             for name, shape in shapes.items()}
+            {name: (4 * rng.randn(*shape)).round() for name, shape in shapes.items()}
             for _ in range(rng.randint(3 if i % 4 == 1 else 2, 4))
-        ]  # fmt: skip
+        ]
         if i % 4 == 1:
             brought[-1] = dict(reversed(brought[-1].items()))
         yield brought
@@ -125,14 +121,9 @@ class Wrapped(nn.Module):
 
 def both_ranks(train, seed, steps):
     """Train as rank 0 and as rank 1, and say what each holds in the end."""
-    dice = torch.Generator().manual_seed(seed)
-    weight = torch.randn(1, 3, generator=dice)
-    shares = [
-        [(torch.randn(4, 3, generator=dice), torch.randn(4, 1, generator=dice))
-         for _ in range(steps)]
-        for _ in range(2)
-    ]  # fmt: skip
-    held = {}
+    dice, held = Dice(seed), {}
+    weight = dice.randn(1, 3)
+    shares = [[(dice.randn(4, 3), dice.randn(4, 1)) for _ in range(steps)] for _ in range(2)]
     for rank in (0, 1):
         model = nn.Linear(3, 1, bias=False)
         model.weight.data.copy_(weight)
@@ -159,7 +150,7 @@ def one_process(model, wrap, batches):
     return torch.tensor([weight])
 
 
-def runs_to_train(rng: random.Random):
+def runs_to_train(rng: Dice):
     """A seed and a number of steps."""
     for i in range(20):
         yield rng.randrange(2**31), 2 + i % 4

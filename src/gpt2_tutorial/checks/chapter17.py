@@ -1,13 +1,12 @@
 """The exercises of chapter 17: in which order, how often, what a kill costs, and who stops."""
 
-import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "17.1", __name__, subgoal="hold", stub='answer = None  # for example "ABCDEFGH"',
@@ -95,7 +94,7 @@ def look_by_look(max_steps, pieces, asked, any_rank):
     return looks // pieces
 
 
-def runs_to_stop(rng: random.Random):
+def runs_to_stop(rng: Dice):
     """Steps, pieces of a step, and for each rank the look at which it is asked, or None."""
     yield 5, 2, [None, 4]
     yield 4, 3, [7, None]
