@@ -66,19 +66,15 @@ def cross_entropy(logits, targets):
 
 
 def train_by_loops(start, batches, lr):
-    table = [list(row) for row in start.tolist()]
+    table = start.clone()
     for x, y in batches:
-        moves = [[0.0] * len(row) for row in table]
+        slopes = torch.zeros_like(table)
         for this, following in zip(x.tolist(), y.tolist(), strict=True):
-            bets = [math.exp(z) for z in table[this]]
-            for j, bet in enumerate(bets):
-                slope = bet / sum(bets) - (j == following)  # p − y
-                moves[this][j] += lr * slope / len(x)
-        table = [
-            [z - move for z, move in zip(row, moved, strict=True)]
-            for row, moved in zip(table, moves, strict=True)
-        ]
-    return torch.tensor(table)
+            powers = table[this].exp()
+            slopes[this] += powers / powers.sum() / len(x)  # p − y
+            slopes[this, following] -= 1 / len(x)
+        table -= lr * slopes
+    return table
 
 
 def small_trainings(rng: Dice):

@@ -44,10 +44,8 @@ def look_up(ids, weight):
 def contexts_by_loops(ids, context, padding):
     rows = []
     for t in range(len(ids)):
-        row = []
-        for back in range(context, 0, -1):
-            row.append(ids[t - back].item() if t >= back else padding)
-        rows.append(row)
+        before = range(t - context, t)
+        rows.append([ids[place].item() if place >= 0 else padding for place in before])
     return torch.tensor(rows)
 
 
@@ -69,13 +67,10 @@ def contexts(ids, context, padding):
 
 
 def concat_by_loops(vectors):
-    places, sequences, _ = vectors.shape
-    rows = []
-    for b in range(sequences):
-        row = []
-        for place in range(places):
-            row += vectors[place, b].tolist()
-        rows.append(row)
+    rows = [[] for _ in range(vectors.size(1))]
+    for place in vectors.tolist():
+        for row, vector in zip(rows, place, strict=True):
+            row += vector
     return torch.tensor(rows)
 
 

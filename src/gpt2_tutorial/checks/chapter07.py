@@ -72,13 +72,11 @@ def causal_attention(q, k, v):
 
 
 def weights_within_by_loops(scores, sentence):
-    rows = []
-    for i, row in enumerate(scores.tolist()):
+    weights = torch.zeros_like(scores)
+    for i in range(len(scores)):
         open_to = [j for j in range(i + 1) if sentence[j] == sentence[i]]
-        top = max(row[j] for j in open_to)
-        powers = [math.exp(s - top) if j in open_to else 0.0 for j, s in enumerate(row)]
-        rows.append([power / sum(powers) for power in powers])
-    return torch.tensor(rows)
+        weights[i, open_to] = scores[i, open_to].softmax(0)
+    return weights
 
 
 def scores_and_sentences(rng: Dice):
