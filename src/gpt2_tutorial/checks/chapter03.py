@@ -102,8 +102,7 @@ def small_graphs(rng: Dice):
         for i, name in enumerate(names):
             count = min(i, rng.choice([0, 1, 2, 2])) if i < size - 1 else min(i, 2)
             parts[name] = rng.sample(names[:i], count)
-        shuffled = rng.sample(names, size)
-        yield {name: parts[name] for name in shuffled}, names[-1]
+        yield {name: parts[name] for name in rng.sample(names, size)}, names[-1]
 
 
 OTHER = "another graph"

@@ -152,8 +152,7 @@ def ids_and_tokens(rng: Dice):
     yield ids_of("牛".encode())[:1], tokens
     yield [], tokens
     for size in range(1, 21):
-        data = "".join(rng.choices(SIGNS, k=size)).encode()
-        ids = ids_of(data)
+        ids = ids_of("".join(rng.choices(SIGNS, k=size)).encode())
         yield ids[: -1 if size % 4 == 0 else None], tokens
 
 
@@ -191,14 +190,10 @@ WORDS += ("l'été", "(é)", "!½", "(2)", "a牛b", "नमस्ते")  # pun
 
 def texts_of_the_world(rng: Dice):
     """Short texts with letters and numbers from far beyond a to z and 0 to 9."""
-    yield ("to be",)
-    yield ("café",)
-    yield ("Ωmega ½ x² snake_case ٣!",)
-    yield ("2½!",)
-    yield from (("l'été",), ("!½",), ("(2)",), ("a牛b नमस्ते",))
-    yield ("",)
+    yield from ("to be", "café", "Ωmega ½ x² snake_case ٣!", "2½!")
+    yield from ("l'été", "!½", "(2)", "a牛b नमस्ते", "")
     for size in range(1, 21):
-        yield (rng.choice(["", " "]) + rng.choice([" ", "  "]).join(rng.choices(WORDS, k=size)),)
+        yield rng.choice(["", " "]) + rng.choice([" ", "  "]).join(rng.choices(WORDS, k=size))
 
 
 @exercise("06.4", subgoal="split", spec=pieces_by_loops, inputs=texts_of_the_world)
@@ -225,10 +220,9 @@ def to_bytes_by_loops(spelled):
 def spelled_tokens(rng: Dice):
     """Tokens in GPT-2's letters: a word, ’ and 牛 in pieces, then random bytes."""
     letters = list(bytes_to_unicode().values())
-    for known in ("mole", "Ġmole", "ĊĊ", "âĢĻ", "çīĽ", ""):
-        yield (known,)
+    yield from ("mole", "Ġmole", "ĊĊ", "âĢĻ", "çīĽ", "")
     for size in range(1, 20):
-        yield ("".join(rng.choices(letters, k=size)),)
+        yield "".join(rng.choices(letters, k=size))
 
 
 @exercise("06.6", subgoal="letters", spec=to_bytes_by_loops, inputs=spelled_tokens)

@@ -163,9 +163,8 @@ def leaks_by_cutting(attend, q, k, v):
 
 def suspects(rng: Dice):
     """Each suspect three times, with texts of four to seven tokens and two heads."""
-    for _ in range(3):
-        for name in SUSPECTS:
-            yield Suspect(name), *rng.randn(3, 1, 2, rng.randint(4, 7), 4)
+    for name in 3 * list(SUSPECTS):
+        yield Suspect(name), *rng.randn(3, 1, 2, rng.randint(4, 7), 4)
 
 
 @exercise("09.3", subgoal="mask", spec=leaks_by_cutting, inputs=suspects)

@@ -143,8 +143,7 @@ def saved_models(rng: Dice):
         prefix += "m." if i in (18, 20, 22) else ""  # out of somebody's larger program
         weights = {prefix + name: weight for name, weight in model.state_dict().items()}
         if i in (19, 21, 23):
-            lost = rng.choice([name for name in weights if "h.0" in name])
-            del weights[lost]
+            del weights[rng.choice([name for name in weights if "h.0" in name])]
         yield {"config": config, "weights": weights}
 
 
@@ -217,12 +216,10 @@ class LossOf:
 def texts_with_a_cut(rng: Dice):
     """A loss, ids, the place of the cut, and windows at whole steps from each other."""
     for _ in range(22):
-        block_size, count, parts = rng.randint(3, 5), rng.randint(2, 4), []
-        between = rng.randint(5, 9) * 2
-        for times in (9, 1):
-            parts.append((count - 1) * between * times + block_size + 1)
-        ids = torch.tensor(rng.choices(range(100), k=sum(parts)))
-        yield LossOf(rng.randrange(2**31)), ids, parts[0], block_size, count
+        block_size, count, step = rng.randint(3, 5), rng.randint(2, 4), 2 * rng.randint(5, 9)
+        cut, rest = ((count - 1) * step * times + block_size + 1 for times in (9, 1))
+        ids = torch.tensor(rng.choices(range(100), k=cut + rest))
+        yield LossOf(rng.randrange(2**31)), ids, cut, block_size, count
 
 
 @exercise("12.4", subgoal="judge", spec=both_losses_by_loops, inputs=texts_with_a_cut)

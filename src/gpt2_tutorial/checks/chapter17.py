@@ -103,8 +103,7 @@ def runs_to_stop(rng: Dice):
     for i in range(20):
         max_steps, pieces, ranks = rng.randint(3, 8), rng.randint(2, 4), rng.randint(2, 4)
         asked_at: list[int | None] = [None] * ranks
-        asked_at[rng.randrange(ranks)] = rng.randrange(max_steps * pieces)
-        if i % 3 == 0:
+        for _ in range(1 if i % 3 else 2):
             asked_at[rng.randrange(ranks)] = rng.randrange(max_steps * pieces)
         yield max_steps, pieces, asked_at
 
