@@ -38,7 +38,7 @@ def mean_of_last(x, width):
 
 def on_ladder_and_probe(attend, q, k, v):
     """What the chapter asks of attention: the loops' numbers and gradients, and no leak."""
-    return judged(attend, attention_by_loops, (q, k, v), lambda x: attend(x, x, x), v)
+    return judged(attention_by_loops, attend, q, k, v, probed=(lambda x: attend(x, x, x), v))
 
 
 def tokens_that_ask(rng: Dice):

@@ -1,6 +1,7 @@
 """The exercises of chapter 08: many heads, another text, and heads that are one head."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn as nn
@@ -18,12 +19,6 @@ def multi_head_by_loops(x, n_head, w_q, w_k, w_v, w_o):
     return torch.cat(found, -1) @ w_o
 
 
-def on_ladder_and_probe(attend, x, n_head, *maps):
-    """What the chapter asks of many heads: the loops' numbers and gradients, and no leak."""
-    given = x, n_head, *maps
-    return judged(attend, multi_head_by_loops, given, lambda x: attend(x, n_head, *maps), x)
-
-
 def texts_and_maps(rng: Dice):
     """The numbers 0–7 through maps that change nothing, then any texts and maps."""
     yield torch.arange(8.0).view(1, 2, 4), 2, *(torch.eye(4) for _ in range(4))
@@ -34,7 +29,7 @@ def texts_and_maps(rng: Dice):
 
 @exercise(
     "08.1", subgoal="project", spec=multi_head_by_loops, inputs=texts_and_maps,
-    observe=on_ladder_and_probe,
+    observe=partial(judged, multi_head_by_loops),
 )  # fmt: skip
 def multi_head(x, n_head, w_q, w_k, w_v, w_o):
     # x (B, T, C), four maps (C, C), used as x @ w → (B, T, C)

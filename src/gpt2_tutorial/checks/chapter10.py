@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -59,11 +59,6 @@ def block_by_loops(x, ln_1, attn, ln_2, c_fc, c_proj):
     return torch.stack(rows).view(x.shape)
 
 
-def on_ladder_and_probe(block, x, *parts):
-    """What the chapter asks of a block: the loops' numbers and gradients, and no leak."""
-    return judged(block, block_by_loops, (x, *parts), lambda x: block(x, *parts), x)
-
-
 @lru_cache(maxsize=256)  # a part is asked for every token, by every wrong answer
 def drawn(seed: int, *shape: int) -> torch.Tensor:
     """Random numbers that are the same for the same seed."""
@@ -104,7 +99,7 @@ def streams_and_parts(rng: Dice):
 
 @exercise(
     "10.3", subgoal="assemble", spec=block_by_loops, inputs=streams_and_parts,
-    observe=on_ladder_and_probe,
+    observe=partial(judged, block_by_loops),
 )  # fmt: skip
 def gpt2_block(x, ln_1, attn, ln_2, c_fc, c_proj):
     # x (B, T, C) → (B, T, C); c_fc makes 4C numbers of C, c_proj C of 4C
