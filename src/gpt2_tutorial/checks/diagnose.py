@@ -144,16 +144,13 @@ def behaves_like(trial: Trial, mutant: Mutant, wrong: list[int]) -> bool:
     exercise, proven_wrong = trial.exercise, False
     order = [*wrong, *(i for i in range(len(trial.cases)) if i not in wrong)]
     for i in order:
-        made, got, want = exercise._call(mutant.answer, trial.cases[i]), *_pair(trial, i)
+        got, want = trial.got[i], trial.expected[i]
+        made = exercise._call(mutant.answer, trial.cases[i])
         if not alike(made, got, exercise.atol, strict=True) or made.changed != got.changed:
             return False
         as_asked = alike(want, made, exercise.atol) and made.changed == want.changed
         proven_wrong = proven_wrong or not as_asked
     return proven_wrong
-
-
-def _pair(trial: Trial, index: int) -> tuple[CallResult, CallResult]:
-    return trial.got[index], trial.expected[index]
 
 
 def _raised(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
