@@ -42,19 +42,13 @@ class Memory:
     """Counts the rows that wait for their backward, whose numbers are kept, and the backwards."""
 
     def __init__(self):
-        self.waiting, self.most, self.backwards = [], 0, 0
+        self.most, self.pieces = 0, []  # of each: its rows, and the gradients that came back
 
     def __call__(self, model, given, out):
         if out.requires_grad:
-            self.waiting.append(out)
-            self.most = max(self.most, sum(map(len, self.waiting)))
-            times = []
-            out.register_hook(lambda grad: self.done(out, times))
-
-    def done(self, out, times):
-        self.waiting = [other for other in self.waiting if other is not out]
-        times.append(1)
-        self.backwards = max(self.backwards, len(times))  # of one piece: above 1, it was kept
+            self.pieces.append((len(out), came := []))
+            self.most = max(self.most, sum(rows for rows, came in self.pieces if not came))
+            out.register_hook(came.append)
 
 
 def after_the_step(big_step: Callable, rows: Rows) -> dict:
@@ -74,8 +68,9 @@ def after_the_step(big_step: Callable, rows: Rows) -> dict:
     }
     at_once = memory.most // rows.rows
     dear = {"pieces at once": at_once} if at_once > 1 else {}
-    if not dear and memory.backwards > 1:
-        dear = {"backwards of one piece": memory.backwards}
+    backwards = max((len(came) for _, came in memory.pieces), default=0)
+    if not dear and backwards > 1:  # the numbers of a piece were kept
+        dear = {"backwards of one piece": backwards}
     # of interest only where all else is right
     if dear and same(after_the_step(big_step_at_once, rows), found, 3e-5):
         return dear | found
@@ -87,11 +82,9 @@ def big_step_at_once(model, pieces, optimizer):
     x = torch.cat([rows for rows, _ in pieces])
     y = torch.cat([wanted for _, wanted in pieces])
     with torch.no_grad():
-        misses = (model(x) - y)[:, 0].tolist()
-        for j in range(x.size(1)):
-            slopes = [2 * miss * row[j].item() for miss, row in zip(misses, x, strict=True)]
-            model.weight.grad[0, j] = sum(slopes) / len(slopes)
-        model.bias.grad[0] = sum(2 * miss for miss in misses) / len(misses)
+        misses = model(x) - y  # (N, 1)
+        model.weight.grad[0] = (2 * misses * x).mean(0)
+        model.bias.grad[0] = (2 * misses).mean()
     optimizer.step()
 
 
@@ -116,17 +109,10 @@ def big_step(model, pieces, optimizer):
 
 
 def clipped_by_loops(weights, grads, lr, max_norm):
-    squares = 0.0
-    for grad in grads:
-        for slope in grad.flatten().tolist():
-            squares += slope * slope
-    norm = squares**0.5
-    shrink, out = (max_norm / norm if norm > max_norm else 1.0), []
-    for w, grad in zip(weights, grads, strict=True):
-        pairs = zip(w.flatten().tolist(), grad.flatten().tolist(), strict=True)
-        new = [one - lr * shrink * slope for one, slope in pairs]
-        out.append(torch.tensor(new).view(w.shape))
-    return out
+    norm = sum(slope**2 for grad in grads for slope in grad.flatten().tolist()) ** 0.5
+    if norm > max_norm:
+        grads = [grad * max_norm / norm for grad in grads]
+    return [w - lr * grad for w, grad in zip(weights, grads, strict=True)]
 
 
 def weights_and_gradients(rng: Dice) -> Iterator[tuple]:
@@ -207,14 +193,10 @@ def kinds_of_models(rng: Dice) -> Iterator[Kind]:
         yield Kind(("wte", *names), rng.randint(2, 4), case % 3 != 2, case % 4 == 3)
 
 
-def on_a_model(decaying: Callable, kind: Kind) -> list[str]:
-    """What is found in a model of this kind."""
-    return decaying(toy(kind))
-
-
 @exercise(
-    "14.4", subgoal="schedule", spec=decaying_by_loops, inputs=kinds_of_models, observe=on_a_model
-)
+    "14.4", subgoal="schedule", spec=decaying_by_loops, inputs=kinds_of_models,
+    observe=lambda decaying, kind: decaying(toy(kind)),
+)  # fmt: skip
 def decaying(model):
     # the names of all parameters that decay, each once, in PyTorch's order
     return [name for name, p in model.named_parameters() if p.requires_grad and p.dim() >= 2]
