@@ -84,9 +84,6 @@ class Suspect:
 
     name: str
 
-    def __repr__(self):
-        return self.name
-
     def __call__(self, q, k, v):
         return SUSPECTS[self.name](q, k, v)
 

@@ -83,9 +83,6 @@ class Part:
         weight = drawn(self.seed, C + 1, 4 * C if self.kind == "c_fc" else C // 4)
         return x @ weight[1:] / 2 + weight[0]
 
-    def __repr__(self) -> str:
-        return self.kind
-
 
 def streams_and_parts(rng: Dice):
     """A stream and the five parts of a block."""

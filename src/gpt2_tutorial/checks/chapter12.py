@@ -45,9 +45,6 @@ class Guesser:
             bets = bets * (torch.rand(self.size, self.size) > 0.5)
         return bets[idx] + 0.1 * bets[idx.roll(1, -1)], None
 
-    def __repr__(self) -> str:
-        return f"a model in {'training' if self.training else 'eval'} mode"
-
 
 @torch.no_grad()
 def share_right_by_loops(model, ids, block_size, windows):
@@ -208,9 +205,6 @@ class LossOf:
     def __call__(self, x: torch.Tensor, y: torch.Tensor) -> float:
         price = Dice(self.seed).rand(100).double()
         return (price[x] + 3 * price[y]).mean().item()
-
-    def __repr__(self) -> str:
-        return "loss_of"
 
 
 def texts_with_a_cut(rng: Dice):

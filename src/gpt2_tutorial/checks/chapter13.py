@@ -101,9 +101,6 @@ class Reader:
         scores = (x @ keys.T / 8).masked_fill(~mask, -math.inf)
         return 0.3 * x + 2 * scores.softmax(-1) @ keys
 
-    def __repr__(self) -> str:
-        return "read"
-
 
 def prompts_to_go_on(rng: Dice):
     """Two prompts, how many tokens to write, and a reader."""

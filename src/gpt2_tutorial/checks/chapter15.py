@@ -118,9 +118,6 @@ class Disk:
                     kept[-1][new] = before
         return kept
 
-    def __repr__(self) -> str:
-        return "disk"
-
 
 def found_in(disk: dict, files: dict, manifest: str) -> str:
     """What a reader finds who believes the manifest."""
