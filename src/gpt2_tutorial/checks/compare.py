@@ -129,10 +129,8 @@ def _numbers(
     if given is None or (scalar_for_tensor and given.dim() == 0):
         return _type(expected, got, where)
     if wanted.shape != given.shape:
-        return Difference(
-            "shape",
-            f"{where} has the shape {tuple(given.shape)}; it should be {tuple(wanted.shape)}.",
-        )
+        has, needs = tuple(given.shape), tuple(wanted.shape)
+        return Difference("shape", f"{where} has the shape {has}; it should be {needs}.")
     if wanted.dtype == given.dtype and torch.equal(wanted, given):
         return None  # as most are, and nothing is faster to say
     wrong = ~_close(wanted, given, atol)
@@ -140,11 +138,8 @@ def _numbers(
     # whole numbers may come as floats of the same value; the other way round, halves get lost
     needs_kind = strict or kinds[0] != "int" or bool(wrong.any())
     if tensors and kinds[0] != kinds[1] and needs_kind:
-        return Difference(
-            "dtype",
-            f"{where} has numbers of type {_short_dtype(given)}; "
-            f"they should be {_short_dtype(wanted)}.",
-        )
+        has, needs = (str(tensor.dtype).removeprefix("torch.") for tensor in (given, wanted))
+        return Difference("dtype", f"{where} has numbers of type {has}; they should be {needs}.")
     return _first_wrong(wanted, given, wrong, where) if wrong.any() else None
 
 
@@ -169,10 +164,6 @@ def _first_wrong(
     a, b = wanted[tuple(spot)].item(), given[tuple(spot)].item()
     place = f"{where} at {spot}" if spot else where
     return Difference("value", f"{place} should be {short(a, digits=6)}, not {short(b, digits=6)}.")
-
-
-def _short_dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _sequences(

@@ -204,13 +204,9 @@ def _frozen(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | N
 
 
 def _smallest(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
-    found = {}
-    for i in wrong:
-        kind, sentence = _compared(trial, i, len(wrong))
-        found.setdefault(kind, (i, sentence))
-    kind = next(kind for kind in KINDS if kind in found)
-    index, sentence = found[kind]
-    return Diagnosis("wrong", kind, sentence, index)
+    found = {i: _compared(trial, i, len(wrong)) for i in wrong}
+    index = min(wrong, key=lambda i: KINDS.index(found[i][0]))
+    return Diagnosis("wrong", *found[index], index)
 
 
 def _compared(trial: Trial, index: int, wrong: int) -> tuple[str, str]:
