@@ -29,9 +29,7 @@ def ids_and_tables(rng: Dice):
         width = size if size % 4 == 0 else rng.randint(2, 6)
         weight = rng.randn(size + 2, width)
         top = size + 2 if size % 3 == 0 else size
-        ids = [rng.randrange(top) for _ in range(size)]
-        ids[0] = top - 1
-        yield torch.tensor(ids), weight
+        yield torch.tensor([top - 1, *rng.choices(range(top), k=size - 1)]), weight
 
 
 @exercise("05.2", subgoal="look up", spec=look_up_by_loops, inputs=ids_and_tables)
@@ -54,8 +52,7 @@ def texts_to_cut(rng: Dice):
     yield torch.tensor([5, 6, 7]), 2, 9
     yield torch.tensor([4]), 3, 7
     for size in range(2, 24):
-        ids = torch.tensor([rng.randrange(1, 60) for _ in range(size)])
-        yield ids, rng.randint(2, 9), 65
+        yield torch.tensor(rng.choices(range(1, 60), k=size)), rng.randint(2, 9), 65
 
 
 @exercise("05.3", subgoal="look back", spec=contexts_by_loops, inputs=texts_to_cut)

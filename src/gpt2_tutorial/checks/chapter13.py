@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
@@ -54,13 +53,6 @@ def write_all_by_loops(prompts, n, read):
     return texts
 
 
-@lru_cache(maxsize=64)
-def reader_weights(seed: int):
-    """A vector for each of 9 ids and 120 places, and a map to 9 logits."""
-    dice = torch.Generator().manual_seed(seed)
-    return [torch.randn(*shape, generator=dice) for shape in ((9, 8), (120, 8), (8, 9))]
-
-
 class MaskError(ValueError):
     """A mask without a row for each new token, or without a column for each key."""
 
@@ -76,7 +68,9 @@ class Reader:
     seed: int
 
     def __call__(self, ids, places, mask, cache) -> int:
-        tokens, table, out = reader_weights(self.seed)
+        dice = torch.Generator().manual_seed(self.seed)
+        # a vector for each of 9 ids and 120 places, and 9 for the logits
+        tokens, table, out = torch.randn(9 + 120 + 9, 8, generator=dice).split([9, 120, 9])
         past = list(cache)
         if mask is None:
             raise TypeError("mask must be a tensor of True and False, not None")
@@ -94,7 +88,7 @@ class Reader:
         second = self._mix(first, [pair[0] for pair in past], mask)  # (T, C)
         third = self._mix(second, [pair[1] for pair in past], mask)
         cache.extend(zip(first, second, strict=True))
-        return int((third[-1] @ out).argmax())
+        return int((out @ third[-1]).argmax())
 
     def _mix(self, x, before, mask):
         keys = torch.stack([*before, *x])  # (S, C)
@@ -162,12 +156,9 @@ def endings_to_score(rng: Dice):
         N, V, begin = rng.randint(2, 3), rng.randint(4, 6), rng.randint(2, 3)
         lengths = [begin + rng.randint(2, 4) for _ in range(N - 1)]
         lengths.append(max(lengths) + 1)
-        T = max(lengths)
-        idx = torch.tensor([rng.choices(range(V), k=T) for _ in range(N)])
-        idx[:, :begin] = idx[0, :begin].clone()
-        for row, length in zip(idx, lengths, strict=True):
-            row[length:] = 0
-        yield 2 * rng.randn(N, T, V), idx, begin, torch.tensor(lengths)
+        prompt, T = rng.choices(range(V), k=begin), lengths[-1]
+        rows = [prompt + rng.choices(range(V), k=n - begin) + [0] * (T - n) for n in lengths]
+        yield 2 * rng.randn(N, T, V), torch.tensor(rows), begin, torch.tensor(lengths)
 
 
 @exercise("13.4", subgoal="choose", spec=ending_scores_by_loops, inputs=endings_to_score)
@@ -196,11 +187,10 @@ def bets_to_retune(rng: Dice):
     """Bets (B, V), some of them 0, and a temperature; 0 is among them."""
     for i in range(22):
         B, V = rng.randint(2 if i % 5 == 2 else 1, 2), rng.randint(3, 5)
-        probs = (1.5 * rng.randn(B, V)).softmax(-1)
+        logits = 1.5 * rng.randn(B, V)
         if i % 4 == 3:  # somebody forbade one
-            probs[:, 0] = 0.0
-            probs = probs / probs.sum(-1, keepdim=True)
-        yield probs, (0.5, 2.0, 0, 1.5, 0.25)[i % 5]
+            logits[:, 0] = -math.inf
+        yield logits.softmax(-1), (0.5, 2.0, 0, 1.5, 0.25)[i % 5]
 
 
 @exercise("13.5", subgoal="heat", spec=retune_by_loops, inputs=bets_to_retune)
