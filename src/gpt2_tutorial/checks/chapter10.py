@@ -106,12 +106,11 @@ def gpt2_block(x, ln_1, attn, ln_2, c_fc, c_proj):
 
 
 def dropout_by_loops(x, chance, p, training):
-    numbers = []
-    for number, c in zip(x.tolist(), chance.tolist(), strict=True):
+    out = x.clone()
+    for i in range(len(x)):
         if training:
-            number = 0.0 if c < p else number / (1 - p)
-        numbers.append(number)
-    return torch.tensor(numbers)
+            out[i] = 0.0 if chance[i].item() < p else x[i] / (1 - p)
+    return out
 
 
 def numbers_to_drop(rng: Dice):

@@ -141,11 +141,8 @@ def write_all(prompts, n, read):
 
 def ending_scores_by_loops(logits, idx, begin, lengths):
     scores = []
-    for i in range(len(idx)):
-        gained = []
-        for t in range(begin, int(lengths[i])):
-            powers = [math.exp(number) for number in logits[i, t - 1].tolist()]
-            gained.append(math.log(powers[int(idx[i, t])] / sum(powers)))
+    for i, length in enumerate(lengths.tolist()):
+        gained = [logits[i, t - 1].log_softmax(0)[idx[i, t]] for t in range(begin, length)]
         scores.append(sum(gained) / len(gained))
     return torch.tensor(scores)
 
