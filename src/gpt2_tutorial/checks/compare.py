@@ -79,9 +79,7 @@ def as_tensor(value: object) -> torch.Tensor | None:
         return value.detach().cpu()
     if is_array(value):
         return or_else(None, lambda: torch.as_tensor(value.tolist(), dtype=_dtype(value)))
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return torch.tensor(float(value), dtype=torch.float64)
-    if isinstance(value, float):
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 2**63):
         return torch.tensor(float(value), dtype=torch.float64)
     return torch.tensor(value) if isinstance(value, (int, complex)) else None
 
@@ -182,8 +180,7 @@ def _sequences(
         )
     inside = where[0].lower() + where[1:]
     for i, (a, b) in enumerate(zip(expected, got, strict=True)):
-        found = difference(a, b, atol, strict=strict, where=f"Item {i} of {inside}")
-        if found:
+        if found := difference(a, b, atol, strict=strict, where=f"Item {i} of {inside}"):
             return found
     return None
 
@@ -202,7 +199,6 @@ def _dicts(expected: dict, got: dict, atol: float, strict: bool, where: str) -> 
     inside = where[0].lower() + where[1:]
     for key, value in expected.items():
         place = f"The entry for {short(key)} in {inside}"
-        found = difference(value, got[key], atol, strict=strict, where=place)
-        if found:
+        if found := difference(value, got[key], atol, strict=strict, where=place):
             return found
     return None

@@ -31,8 +31,6 @@ def bound_name(source: str) -> str:
             return node.name
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             return node.targets[0].id
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            return node.target.id
     return ""
 
 
