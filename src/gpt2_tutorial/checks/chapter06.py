@@ -1,7 +1,7 @@
 """The exercises of chapter 06: merge, encode, decode, a wrong repair, GPT-2's letters."""
 
 import codecs
-import re  # noqa: F401 — wrong answers in the table use it
+import re
 import unicodedata
 from collections import Counter, UserDict
 from functools import reduce  # noqa: F401 — a wrong answer in the table uses it
@@ -51,13 +51,9 @@ def merge(ids, pair, new):
 
 
 def encode_by_loops(ids, merges):
-    oldest = None
-    for pair in pairwise(ids):
-        if pair in merges and (oldest is None or merges[pair] < merges[oldest]):
-            oldest = pair
-    if oldest is None:
-        return ids
-    return encode_by_loops(merge_by_loops(ids, oldest, merges[oldest]), merges)
+    for pair in sorted(merges, key=merges.get):  # whether it is there or not
+        ids = merge_by_loops(ids, pair, merges[pair])
+    return ids
 
 
 class Merges(UserDict):
@@ -74,7 +70,8 @@ def encoded(encode, ids, merges):
     """The ids, and a remark where nothing can be merged and all merges were tried."""
     merges = Merges(merges)
     made = encode(ids, merges)
-    return (made, "every merge tried") if merges.gone_through and made == ids else made
+    in_vain = merges.gone_through and made == ids and encode is not encode_by_loops
+    return (made, "every merge tried") if in_vain else made
 
 
 def learned(row: list[int], wanted: int) -> dict[tuple[int, int], int]:
@@ -137,15 +134,10 @@ BYTES = [bytes([b]) for b in sorted(set(SIGNS.encode()))]
 def ids_and_tokens(rng: Dice):
     """Ids of short texts; some tokens end inside a character, and some texts break off."""
     tokens = [*BYTES, *["牛".encode()[:2], "😉".encode()[2:], b"az", "é".encode()]]
-    whole = {token: i for i, token in enumerate(tokens)}
+    longest_first = b"|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))
 
     def ids_of(data):
-        ids = []
-        while data:
-            size = next(n for n in (3, 2, 1) if data[:n] in whole)
-            ids.append(whole[data[:size]])
-            data = data[size:]
-        return ids
+        return [tokens.index(part) for part in re.findall(longest_first, data)]
 
     yield ids_of(b"az, a"), tokens
     yield ids_of("牛".encode()), tokens
