@@ -86,8 +86,7 @@ def scores_and_sentences(rng: Dice):
         scores = rng.randn(size, size) - {4: 20_000, 0: 2e9}.get(size % 5, 0)
         if size % 5 == 2:  # the future is very tempting
             scores = scores + torch.full_like(scores, 300.0).triu(1)
-        lengths = [rng.randint(1, 4) for _ in range(size)]
-        ids = [n for n, length in enumerate(lengths) for _ in range(length)]
+        ids = [n for n in range(size) for _ in range(rng.randint(1, 4))]
         yield scores, torch.tensor(ids[:size])
     lowest = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
     yield torch.finfo(torch.float32).min * lowest, torch.tensor([0, 1, 1])  # where it is open

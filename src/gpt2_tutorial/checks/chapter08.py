@@ -58,9 +58,9 @@ def two_texts(rng: Dice):
     sizes = [(1, 1, 2, 2, 2), (1, 2, 2, 4, 2), (2, 3, 3, 4, 3)]
     sizes += [tuple(rng.randint(2, 5) for _ in range(5)) for _ in range(20)]
     for B, T, S, C, D in sizes:
-        lengths = torch.tensor([rng.randint(1, S) for _ in range(B)])
-        lengths[0] = S if rng.random() < 0.5 else max(1, S - 1)
-        yield rng.randn(B, T, C), rng.randn(B, S, C), lengths, *rng.randn(3, C, D)
+        lengths = [rng.choice([S, max(1, S - 1)]), *(rng.randint(1, S) for _ in range(B - 1))]
+        texts = rng.randn(B, T, C), rng.randn(B, S, C)
+        yield *texts, torch.tensor(lengths), *rng.randn(3, C, D)
     one = torch.ones(1, 1)
     lowest = torch.finfo(torch.float32).min / 2.0**64 * one
     yield one[None], torch.tensor([[[1.0], [0.0]]]), torch.tensor([1]), 2.0**64 * one, lowest, one

@@ -69,18 +69,17 @@ def judged_twice(share_right, model, ids, block_size, windows):
     A share counts only if it was judged in eval mode, on the same windows both times: what chance
     brings is not compared.
     """
-    before, shares, seen = model.training, [], []
-    for _ in range(2):
-        begin = len(model.notes)
-        shares.append(share_right(model, ids, block_size, windows))
-        seen.append([i for *_, window in model.notes[begin:] for i in window])
+    before = model.training
+    shares = [share_right(model, ids, block_size, windows) for _ in range(2)]
+    seen = [i for *_, window in model.notes for i in window]
+    half = len(seen) // 2
     if shares[0] is None:
         return None
     trained = any(training for training, *_ in model.notes)
     after = "as before" if model.training == before else "another"
     found = {"mode": f"{'train' if trained else 'eval'}, then {after}"}
     found["grad"] = any(grads for _, grads, _ in model.notes)
-    found["fixed"] = trained or seen[0] == seen[1]
+    found["fixed"] = trained or seen[:half] == seen[half:]
     found["share"] = shares[0] if found["fixed"] and not trained else "by chance"
     return found
 
@@ -117,14 +116,8 @@ def restore_by_loops(saved):
 def saved_models(rng: Dice):
     """What was saved of small models, every second one compiled; the last six are damaged."""
     for i in range(24):
-        config = {
-            "block_size": rng.randint(4, 6),
-            "vocab_size": rng.randint(5, 9),
-            "n_layer": 1,
-            "n_head": (1, 2, 3, 4)[i % 4],
-            "n_embd": 12,
-            "dropout": 0.3,
-        }
+        sizes = {"block_size": rng.randint(4, 6), "vocab_size": rng.randint(5, 9), "n_layer": 1}
+        config = sizes | {"n_head": 1 + i % 4, "n_embd": 12, "dropout": 0.3}
         torch.manual_seed(rng.randrange(2**31))
         model = GPT(GPTConfig(**config))
         for parameter in model.parameters():  # gains and shifts too should be anything

@@ -150,7 +150,6 @@ def save_in_other_order(disk, files, manifest):
     disk.sync("manifest.part")
     for name, data in files.items():
         disk.write(name, data)
-    for name in files:
         disk.sync(name)
     disk.sync(".")
     disk.rename("manifest.part", "manifest")

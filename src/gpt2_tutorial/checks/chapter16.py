@@ -71,9 +71,6 @@ def gradients_to_share(rng: Dice):
         yield brought
 
 
-SHARED = "one tensor in the hands of several ranks"
-
-
 def each_its_own(reduce, gradients):
     """What each rank holds. Where all is right, even the hard case, we look for shared memory."""
     held = reduce(gradients)
@@ -81,7 +78,8 @@ def each_its_own(reduce, gradients):
     if not is_hard or not same(all_reduce_by_loops(gradients), held):
         return held
     places = [mine[name].data_ptr() for mine in held for name in mine]
-    return held if len(set(places)) == len(places) else SHARED
+    shared = len(set(places)) < len(places)
+    return "one tensor in the hands of several ranks" if shared else held
 
 
 @exercise(

@@ -144,8 +144,7 @@ def _numbers(
 def _close(wanted: torch.Tensor, given: torch.Tensor, atol: float) -> torch.Tensor:
     if not any(t.is_floating_point() or t.is_complex() for t in (wanted, given)):
         return wanted == given
-    complex_ = wanted.is_complex() or given.is_complex()
-    wide = torch.complex128 if complex_ else torch.float64
+    wide = torch.complex128 if wanted.is_complex() or given.is_complex() else torch.float64
     relative = RELATIVE if atol and kind_of(wanted) != "int" else 0.0
     # relative to what is wanted, and so that comes second
     return torch.isclose(given.to(wide), wanted.to(wide), relative, atol, equal_nan=True)
