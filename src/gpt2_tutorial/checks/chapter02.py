@@ -51,8 +51,7 @@ def logits_and_targets(rng: Dice):
     yield torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([2])
     yield torch.tensor([[0.0, 200.0], [0.0, 0.0]]), torch.tensor([0, 1])
     for size in range(2, 24):
-        targets = torch.tensor([rng.randrange(size + 1) for _ in range(size)])
-        yield 2 * rng.randn(size, size + 1), targets
+        yield 2 * rng.randn(size, size + 1), torch.tensor(rng.choices(range(size + 1), k=size))
 
 
 @exercise(
@@ -80,10 +79,9 @@ def train_by_loops(start, batches, lr):
 def small_trainings(rng: Dice):
     """A table, two to four batches of pairs, a learning rate."""
     for size in range(2, 24):
-        batches = []
-        for _ in range(rng.randint(2, 4)):
-            ids = torch.tensor([rng.randrange(size) for _ in range(2 * size + 1)])
-            batches.append((ids[:-1], ids[1:]))
+        count = rng.randint(2, 4)
+        texts = torch.tensor([rng.choices(range(size), k=2 * size + 1) for _ in range(count)])
+        batches = [(ids[:-1], ids[1:]) for ids in texts]
         yield 0.5 * rng.randn(size, size), batches, rng.choice([0.5, 1.0, 2.0])
 
 

@@ -32,8 +32,8 @@ def rows_and_pairs(rng: Dice):
     yield [1, 2, 1, 2, 1, 3], (1, 2), 256
     yield [], (1, 2), 256
     for size in range(1, 21):
-        ids = [rng.choice([1, 2, 256]) for _ in range(size)]
-        yield ids, (rng.choice([1, 2, 256]), rng.choice([1, 2])), 257
+        pair = rng.choice([1, 2, 256]), rng.choice([1, 2])
+        yield rng.choices([1, 2, 256], k=size), pair, 257
 
 
 @exercise("06.1", hints={"raised": 2}, subgoal="merge", spec=merge_by_loops, inputs=rows_and_pairs)
@@ -98,8 +98,7 @@ def rows_and_merges(rng: Dice):
     yield list(b"x"), here
     yield [], here
     for size in range(4, 26):
-        row = [rng.choice(b"abcd") for _ in range(4 * size)]
-        yield [rng.choice(b"abcd") for _ in range(size)], learned(row, 10)
+        yield rng.choices(b"abcd", k=size), learned(rng.choices(b"abcd", k=4 * size), 10)
 
 
 @exercise(

@@ -21,8 +21,7 @@ def rows_and_widths(rng: Dice):
     yield torch.tensor([[2.0, 1.0], [4.0, 5.0]]), 1
     yield torch.tensor([[2.0, 1.0], [4.0, 5.0], [0.0, 3.0]]), 9
     for size in range(3, 24):
-        x = rng.randn(size, 1 + size % 4)
-        yield x, rng.randint(1, size + 1)
+        yield rng.randn(size, 1 + size % 4), rng.randint(1, size + 1)
 
 
 @exercise(

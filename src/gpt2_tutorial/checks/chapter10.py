@@ -155,10 +155,9 @@ def spread_of(make, name, shape, n_layer):
 def maps_to_fill(rng: Dice):
     """Names of maps in a model, shapes, and numbers of blocks."""
     names = ("attn.c_proj", "mlp.c_proj", "attn.c_attn", "mlp.c_fc", "c_proj", "wte")
-    for i in range(24):
+    for i, name in enumerate(4 * names):
         shape = rng.randint(190, 210), rng.randint(190, 210)
-        alone = names[i % 6] in ("c_proj", "wte")
-        yield names[i % 6] if alone else f"{i}.{names[i % 6]}", shape, (2, 12, 24, 48)[i // 6]
+        yield f"{i}.{name}" if "." in name else name, shape, (2, 12, 24, 48)[i // 6]
 
 
 @exercise(

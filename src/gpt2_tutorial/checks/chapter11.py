@@ -32,12 +32,12 @@ def what_was_made(make, old, rows):
     if not isinstance(made, (tuple, list)) or len(made) != 2:
         return made
     entrance, way_out = (module.weight for module in made)
-    head = {name: getattr(made[1], name, None) for name in ("in_features", "out_features", "bias")}
-    goes, right = (head["in_features"], head["out_features"]), (old.shape[1], rows)
+    goes = tuple(getattr(made[1], name, None) for name in ("in_features", "out_features"))
     faults = {
         "the head comes first": isinstance(made[1], nn.Embedding),
-        f"the head goes from {goes[0]} to {goes[1]}": goes not in (right, (None, None)),
-        "the head has a bias": head["bias"] is not None,
+        f"the head goes from {goes[0]} to {goes[1]}": goes
+        not in ((old.shape[1], rows), (None, None)),
+        "the head has a bias": getattr(made[1], "bias", None) is not None,
         "they are two parameters": way_out is not entrance,
         "the table is frozen": not entrance.requires_grad,
         "the table is the caller's memory": entrance.data_ptr() == old.data_ptr(),

@@ -104,8 +104,7 @@ def restore_by_loops(saved):
     model = GPT(GPTConfig(**saved["config"]))
     stored = {}
     for name, weight in saved["weights"].items():
-        compiled = name[:10] == "_orig_mod."
-        stored[name[10:] if compiled else name] = weight
+        stored[name[10:] if name[:10] == "_orig_mod." else name] = weight
     if sorted(stored) != sorted(model.state_dict()):
         raise RuntimeError("a weight is missing, or has another name")
     for name, parameter in model.named_parameters():
@@ -172,12 +171,11 @@ def restore(saved):
 def both_losses_by_loops(loss_of, ids, cut, block_size, count):
     found = []
     for part in (ids[:cut], ids[cut:]):
-        xs, ys = [], []
+        windows = []
         for number in range(count):
             start = (len(part) - block_size - 1) * number // (count - 1)
-            xs.append(part[start : start + block_size])
-            ys.append(part[start + 1 : start + block_size + 1])
-        found.append(loss_of(torch.stack(xs), torch.stack(ys)))
+            windows.append(part[start : start + block_size + 1])
+        found.append(loss_of(torch.stack(windows)[:, :-1], torch.stack(windows)[:, 1:]))
     return found
 
 

@@ -135,9 +135,8 @@ def matrices_to_level(rng: Dice):
     for i in range(20):
         rows = rng.randint(2, 4)
         g = rng.randn(rows, rows + i % 2).double()
-        length = rng.choice([0.3, 0.7, 1.6])
         coefficients = quintic if i % 3 else (2.0, -1.5, 0.5)
-        yield length * g / g.norm(), 2 + i % 2, *coefficients
+        yield rng.choice([0.3, 0.7, 1.6]) * g / g.norm(), 2 + i % 2, *coefficients
 
 
 @exercise(

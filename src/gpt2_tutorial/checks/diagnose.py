@@ -43,9 +43,8 @@ class Trial:
     @cached_property
     def wrong(self) -> list[int]:
         """Numbers of the cases whose answer is not the expected one."""
-        atol = self.exercise.atol
-        pairs = zip(self.expected, self.got, strict=True)
-        return [i for i, (want, got) in enumerate(pairs) if not alike(want, got, atol)]
+        pairs = enumerate(zip(self.expected, self.got, strict=True))
+        return [i for i, (want, got) in pairs if not alike(want, got, self.exercise.atol)]
 
     @cached_property
     def changed(self) -> list[int]:

@@ -106,8 +106,7 @@ def _value_result(found: Exercise, diagnosis: Diagnosis, answer: object) -> Resu
     if diagnosis.status != "wrong":
         return _good(found, diagnosis, "")
     shown = {"case": "", "got": short(answer, digits=6), "expected": short(found.solution)}
-    used = _placeholders(diagnosis)
-    lines = [] if "got" in used else [f"  your answer  {shown['got']}"]
+    lines = [] if "got" in _placeholders(diagnosis) else [f"  your answer  {shown['got']}"]
     return _bad(found, diagnosis, shown, lines)
 
 
