@@ -49,13 +49,11 @@ def layer_norm(x, gain, shift, eps=1e-5):
 
 
 def block_by_loops(x, ln_1, attn, ln_2, c_fc, c_proj):
-    looked, rows = attn(ln_1(x)), []
-    for b in range(x.shape[0]):
-        for t in range(x.shape[1]):
-            token = x[b, t] + looked[b, t]
-            numbers = c_fc(ln_2(token))
-            inner = math.sqrt(2 / math.pi) * (numbers + 0.044715 * numbers**3)
-            rows.append(token + c_proj(0.5 * numbers * (1 + torch.tanh(inner))))
+    rows = []
+    for token in (x + attn(ln_1(x))).flatten(0, 1):
+        numbers = c_fc(ln_2(token))
+        inner = math.sqrt(2 / math.pi) * (numbers + 0.044715 * numbers**3)
+        rows.append(token + c_proj(0.5 * numbers * (1 + torch.tanh(inner))))
     return torch.stack(rows).view(x.shape)
 
 
