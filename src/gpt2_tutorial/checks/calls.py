@@ -198,8 +198,7 @@ def own_rng() -> Iterator[None]:
     """
     with contextlib.ExitStack() as afterwards:
         afterwards.callback(random.setstate, random.getstate())
-        own = torch.default_generator
-        afterwards.callback(own.set_state, own.get_state())
+        afterwards.callback(torch.set_rng_state, torch.get_rng_state())
         if numpy := sys.modules.get("numpy"):
             afterwards.callback(numpy.random.set_state, numpy.random.get_state())
         afterwards.callback(torch.set_default_dtype, torch.get_default_dtype())

@@ -23,11 +23,8 @@ def merge_by_one_row(left, right):
 def part_of_a_row(rng: Dice, shift: float):
     """The three numbers of one to four scores, drawn around `shift`."""
     scores = [shift + rng.randint(-30, 30) / 10 for _ in range(rng.randint(1, 4))]
-    values = [float(rng.randint(1, 9)) for _ in scores]
-    largest = max(scores)
-    weights = [math.exp(score - largest) for score in scores]
-    mixed = sum(weight * value for weight, value in zip(weights, values, strict=True))
-    return largest, sum(weights), mixed
+    weights = [math.exp(score - max(scores)) for score in scores]
+    return max(scores), sum(weights), sum(weight * rng.randint(1, 9) for weight in weights)
 
 
 def pairs_of_parts(rng: Dice):

@@ -14,12 +14,11 @@ value_exercise(
 
 
 def top_k_by_loops(logits, k):
-    rows = []
-    for row, count in zip(logits.tolist(), k.tolist(), strict=True):
-        last = sorted(row, reverse=True)[count - 1]
-        powers = [math.exp(number - max(row)) if number >= last else 0.0 for number in row]
-        rows.append([power / sum(powers) for power in powers])
-    return torch.tensor(rows)
+    bets = torch.zeros_like(logits)
+    for b, row in enumerate(logits):
+        best = row.topk(k[b].item()).indices
+        bets[b, best] = row[best].softmax(0)
+    return bets
 
 
 def rows_to_filter(rng: Dice):

@@ -60,11 +60,10 @@ def after_the_step(big_step: Callable, rows: Rows) -> dict:
     memory = Memory()
     model.register_forward_hook(memory)
     big_step(model, pieces, optimizer)
-    weights = nn.utils.parameters_to_vector(model.parameters()).detach()
     found = {
         "steps": len(steps),
         "pieces kept": same(given, pieces, 0.0, strict=True),
-        "weights": weights.round(decimals=5),
+        "weights": nn.utils.parameters_to_vector(model.parameters()).detach().round(decimals=5),
     }
     at_once = memory.most // rows.rows
     dear = {"pieces at once": at_once} if at_once > 1 else {}

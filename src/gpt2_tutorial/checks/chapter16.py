@@ -125,8 +125,7 @@ def both_ranks(train, seed, steps):
     for rank in (0, 1):
         model = nn.Linear(3, 1, bias=False)
         model.weight.data.copy_(weight)
-        others = shares[1 - rank]
-        found = train(model, lambda m, others=others: Wrapped(m, others), shares[rank])
+        found = train(model, lambda m, others=shares[1 - rank]: Wrapped(m, others), shares[rank])
         if found is None:
             return None
         held[f"rank {rank}"] = found.detach().clone() if torch.is_tensor(found) else found

@@ -217,9 +217,8 @@ def _compared(trial: Trial, index: int) -> tuple[str, str]:
     if got.value is None:
         sentence = "On this input your function returns nothing: one path has no `return`."
     if kind == "value" and not or_else(False, _is_large, want.value):
-        total = len(trial.cases)
-        right = total - len(trial.wrong)
-        sentence = f"{right} of {total} cases are right. Here is the first that is not."
+        total, wrong = len(trial.cases), len(trial.wrong)
+        sentence = f"{total - wrong} of {total} cases are right. Here is the first that is not."
     return kind, sentence
 
 
