@@ -152,8 +152,8 @@ class Kind:
         return " ".join(self.names) + "".join(special)
 
 
-def toy(kind: Kind) -> nn.Module:
-    """A model with the kinds of parts that GPTs have, and one with three axes."""
+def in_a_toy(decaying: Callable, kind: Kind) -> list[str]:
+    """What is found in a model with the kinds of parts that GPTs have, and one with three axes."""
     width = kind.width
     parts = {
         "wte": lambda: nn.Embedding(5, width),
@@ -171,7 +171,7 @@ def toy(kind: Kind) -> nn.Module:
     if kind.frozen:
         model["mlp"].requires_grad_(False)
     model.register_buffer("mask", torch.ones(width, width).tril())
-    return model
+    return decaying(model)
 
 
 def decaying_by_loops(model):
@@ -192,9 +192,8 @@ def kinds_of_models(rng: Dice) -> Iterator[Kind]:
 
 
 @exercise(
-    "14.4", subgoal="schedule", spec=decaying_by_loops, inputs=kinds_of_models,
-    observe=lambda decaying, kind: decaying(toy(kind)),
-)  # fmt: skip
+    "14.4", subgoal="schedule", spec=decaying_by_loops, inputs=kinds_of_models, observe=in_a_toy
+)
 def decaying(model):
     # the names of all parameters that decay, each once, in PyTorch's order
     return [name for name, p in model.named_parameters() if p.requires_grad and p.dim() >= 2]
