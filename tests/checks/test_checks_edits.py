@@ -296,8 +296,8 @@ def test_a_faulty_value_exercise_is_refused_with_a_sentence(chapter, name):
     assert "98.1" in str(caught.value) and "98.1" not in EXERCISES
 
 
-def test_hunks_are_applied_one_after_the_other():
-    block = ("-    a += 1", "+    a += 2", "@@", "", "+    a += 3", "     return a")
+def test_an_empty_line_of_a_diff_is_one_that_stays():
+    block = ("-    a += 1", "+    a += 2", "", "+    a += 3", "     return a")
     wrong = edits.Mistake("two", "", "Two.", "t, line 1", language="diff", block=block)
     assert edits.edited("    a += 1\n\n    return a", wrong) == (
         "    a += 2\n\n    a += 3\n    return a"

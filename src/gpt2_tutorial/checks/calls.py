@@ -196,16 +196,11 @@ def own_rng() -> Iterator[None]:
     >>> random.random() == first
     True
     """
-    numpy = sys.modules.get("numpy")
-    states = random.getstate(), torch.default_generator.get_state()
-    array_state = numpy.random.get_state() if numpy else None
-    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-    try:
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(random.setstate, random.getstate())
+        afterwards.callback(torch.set_rng_state, torch.get_rng_state())
+        if numpy := sys.modules.get("numpy"):
+            afterwards.callback(numpy.random.set_state, numpy.random.get_state())
+        afterwards.callback(torch.set_default_dtype, torch.get_default_dtype())
+        afterwards.callback(torch.set_grad_enabled, torch.is_grad_enabled())
         yield
-    finally:
-        random.setstate(states[0])
-        torch.default_generator.set_state(states[1])
-        if array_state is not None:
-            numpy.random.set_state(array_state)
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)

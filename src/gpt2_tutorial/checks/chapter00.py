@@ -1,11 +1,10 @@
 """The exercises of chapter 00: prices, losses, and a text that must be cut in one place."""
 
 import math
-import random
 
 import torch
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "00.1", __name__, subgoal="price", atol=0.005,  # the table of the chapter gives two digits
@@ -21,12 +20,11 @@ def nll_by_loops(probs, targets):
     return torch.tensor(total / len(targets))
 
 
-def random_bets(rng: random.Random):
+def random_bets(rng: Dice):
     """Rows of bets and what really came: first the smallest, then larger ones."""
     for size in range(1, 25):
-        generator = torch.Generator().manual_seed(rng.randrange(2**31))
-        bets = torch.rand(size, 2 + size, generator=generator) + 0.01  # (N, V), never square
-        targets = torch.randint(2 + size, (size,), generator=generator)  # (N,)
+        bets = rng.rand(size, 2 + size) + 0.01  # (N, V), never square
+        targets = torch.tensor(rng.choices(range(2 + size), k=size))  # (N,)
         yield bets / bets.sum(-1, keepdim=True), targets
 
 
@@ -44,7 +42,7 @@ def split_by_loops(ids):
     return torch.tensor(training), torch.tensor(validation)
 
 
-def texts(rng: random.Random):
+def texts(rng: Dice):
     """Texts of ids, all different lengths."""
     for length in range(10, 34):
         yield (torch.tensor([rng.randrange(65) for _ in range(length)]),)
@@ -63,7 +61,7 @@ def decode_by_loops(ids, characters):
     return text
 
 
-def coded_texts(rng: random.Random):
+def coded_texts(rng: Dice):
     """Ids and the vocabulary they index, beginning with an empty text."""
     characters = list("\n !abcdefgh")
     for length in range(24):

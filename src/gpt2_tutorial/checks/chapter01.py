@@ -1,10 +1,8 @@
 """The exercises of chapter 01: normalise, sample, smooth."""
 
-import random
-
 import torch
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 
 def normalise_by_loops(counts):
@@ -14,12 +12,12 @@ def normalise_by_loops(counts):
     return torch.tensor(rows)
 
 
-def random_counts(rng: random.Random, size: int, least: int) -> torch.Tensor:
+def random_counts(rng: Dice, size: int, least: int) -> torch.Tensor:
     """A square table of small counts, (V, V)."""
     return torch.tensor([[rng.randint(least, 9) for _ in range(size)] for _ in range(size)])
 
 
-def square_tables(rng: random.Random):
+def square_tables(rng: Dice):
     """Tables with no empty row, beginning with the chapter's own 2 × 2."""
     yield (torch.tensor([[1, 3], [1, 1]]),)
     for size in range(2, 25):
@@ -40,7 +38,7 @@ def sample_by_loops(counts, last, u):
             return i
 
 
-def draws(rng: random.Random):
+def draws(rng: Dice):
     """Tables, a last character and a number between 0 and 1, the hand example first."""
     hand = torch.tensor([[2, 1, 1], [1, 0, 5], [0, 3, 1]])
     yield hand, 0, 0.6
@@ -62,7 +60,7 @@ def smooth_by_loops(counts, alpha):
     return normalise_by_loops(counts + alpha)
 
 
-def tables_with_gaps(rng: random.Random):
+def tables_with_gaps(rng: Dice):
     """Tables that hold an empty row, and an α."""
     yield torch.tensor([[2, 1], [0, 0]]), 1.0
     for size in range(2, 25):

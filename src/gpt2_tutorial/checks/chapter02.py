@@ -1,12 +1,11 @@
 """The exercises of chapter 02: softmax, cross-entropy, and a loop that forgets its zero."""
 
 import math
-import random
 
 import torch
 import torch.nn.functional as F
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 
 def softmax_by_loops(logits):
@@ -17,13 +16,7 @@ def softmax_by_loops(logits):
     return torch.tensor(rows)
 
 
-def random_logits(rng: random.Random, rows: int, columns: int, spread: float) -> torch.Tensor:
-    """Logits around 0, the same for the same `rng`."""
-    generator = torch.Generator().manual_seed(rng.randrange(2**31))
-    return spread * torch.randn(rows, columns, generator=generator)
-
-
-def logits_of_all_sizes(rng: random.Random):
+def logits_of_all_sizes(rng: Dice):
     """Small logits first, then the large ones that overflow, then many."""
     yield (torch.tensor([[1.0, 2.0, 3.0]]),)
     yield (torch.tensor([[0.0, 0.0], [1000.0, 1001.0]]),)
@@ -31,7 +24,7 @@ def logits_of_all_sizes(rng: random.Random):
     yield (torch.tensor([[1000.0, 0.0, -1000.0]]),)
     yield (torch.tensor([[0.0, 0.0, 0.0, 0.0, 100.0], [-119.0, -120.0, -118.0, -119.0, -119.0]]),)
     for size in range(2, 25):
-        yield (random_logits(rng, size, size + 1, spread=3.0),)
+        yield (3 * rng.randn(size, size + 1),)
 
 
 @exercise(
@@ -53,13 +46,12 @@ def cross_entropy_by_loops(logits, targets):
     return torch.tensor(total / len(targets))
 
 
-def logits_and_targets(rng: random.Random):
+def logits_and_targets(rng: Dice):
     """Logits and what came, one guess first; one pair has a hopeless bet in it."""
     yield torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([2])
     yield torch.tensor([[0.0, 200.0], [0.0, 0.0]]), torch.tensor([0, 1])
     for size in range(2, 24):
-        targets = torch.tensor([rng.randrange(size + 1) for _ in range(size)])
-        yield random_logits(rng, size, size + 1, spread=2.0), targets
+        yield 2 * rng.randn(size, size + 1), torch.tensor(rng.choices(range(size + 1), k=size))
 
 
 @exercise(
@@ -73,29 +65,24 @@ def cross_entropy(logits, targets):
 
 
 def train_by_loops(start, batches, lr):
-    table = [list(row) for row in start.tolist()]
+    table = start.clone()
     for x, y in batches:
-        moves = [[0.0] * len(row) for row in table]
+        slopes = torch.zeros_like(table)
         for this, following in zip(x.tolist(), y.tolist(), strict=True):
-            bets = [math.exp(z) for z in table[this]]
-            for j, bet in enumerate(bets):
-                slope = bet / sum(bets) - (j == following)  # p − y
-                moves[this][j] += lr * slope / len(x)
-        table = [
-            [z - move for z, move in zip(row, moved, strict=True)]
-            for row, moved in zip(table, moves, strict=True)
-        ]
-    return torch.tensor(table)
+            powers = table[this].exp()
+            slopes[this] += powers / powers.sum() / len(x)  # p − y
+            slopes[this, following] -= 1 / len(x)
+        table -= lr * slopes
+    return table
 
 
-def small_trainings(rng: random.Random):
+def small_trainings(rng: Dice):
     """A table, two to four batches of pairs, a learning rate."""
     for size in range(2, 24):
-        batches = []
-        for _ in range(rng.randint(2, 4)):
-            ids = torch.tensor([rng.randrange(size) for _ in range(2 * size + 1)])
-            batches.append((ids[:-1], ids[1:]))
-        yield random_logits(rng, size, size, spread=0.5), batches, rng.choice([0.5, 1.0, 2.0])
+        count = rng.randint(2, 4)
+        texts = torch.tensor([rng.choices(range(size), k=2 * size + 1) for _ in range(count)])
+        batches = [(ids[:-1], ids[1:]) for ids in texts]
+        yield 0.5 * rng.randn(size, size), batches, rng.choice([0.5, 1.0, 2.0])
 
 
 @exercise("02.3", subgoal="zero", spec=train_by_loops, inputs=small_trainings, atol=1e-4)

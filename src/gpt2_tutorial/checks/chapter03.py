@@ -1,10 +1,9 @@
 """The exercises of chapter 03: handing blame back through ×, through exp, and in which order."""
 
 import math
-import random
 from dataclasses import dataclass
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 
 @dataclass
@@ -40,7 +39,7 @@ def times_by_nudging(a, b, out):
         part.grad += rise * out.grad
 
 
-def products(rng: random.Random):
+def products(rng: Dice):
     """Two parts and their product; later cases use one part twice, or carry earlier blame."""
     yield Part("a", 3.0), Part("b", -2.0), Part("out", -6.0, 1.0)
     for i in range(24):
@@ -64,7 +63,7 @@ def exp_by_nudging(a, out):
     a.grad += rise * out.grad
 
 
-def powers_of_e(rng: random.Random):
+def powers_of_e(rng: Dice):
     """A part and e to the power of it, some with earlier blame."""
     yield Part("a", 0.0), Part("out", 1.0, 1.0)
     for _ in range(24):
@@ -92,7 +91,7 @@ def ordered_by_waiting(parts, last):
     return order
 
 
-def small_graphs(rng: random.Random):
+def small_graphs(rng: Dice):
     """A chain, a node used at two distances, then random ones; not every name is needed."""
     yield {"c": ["b"], "b": ["a"], "a": []}, "c"
     yield {"L": ["d", "g"], "g": ["d", "c"], "d": ["a", "b"], "a": [], "b": [], "c": []}, "L"
@@ -103,8 +102,7 @@ def small_graphs(rng: random.Random):
         for i, name in enumerate(names):
             count = min(i, rng.choice([0, 1, 2, 2])) if i < size - 1 else min(i, 2)
             parts[name] = rng.sample(names[:i], count)
-        shuffled = rng.sample(names, size)
-        yield {name: parts[name] for name in shuffled}, names[-1]
+        yield {name: parts[name] for name in rng.sample(names, size)}, names[-1]
 
 
 OTHER = "another graph"

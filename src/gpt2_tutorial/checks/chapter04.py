@@ -1,11 +1,10 @@
 """The exercises of chapter 04: momentum, AdamW with its slips, a schedule, what decays."""
 
 import math
-import random
 
 import torch
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "04.1", __name__, subgoal="momentum", atol=0.005,
@@ -24,7 +23,7 @@ def momentum_by_sums(steepness, start, lr, beta, steps):
     return path
 
 
-def small_walks(rng: random.Random):
+def small_walks(rng: Dice):
     """One step, two steps, then walks of all kinds that end where they should."""
     yield 1.0, 10.0, 0.1, 0.5, 1
     yield 1.0, 10.0, 0.1, 0.5, 2
@@ -58,15 +57,14 @@ def adamw_by_loops(x, g, m, v, t, lr, betas, eps, decay):
     return tuple(torch.tensor(column) for column in zip(*new, strict=True))
 
 
-def adamw_moments(rng: random.Random):
+def adamw_moments(rng: Dice):
     """A first step, then steps in the middle; gradients of all sizes, some as small as eps."""
     zero = torch.zeros(2)
     x, g = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -3.0])
     yield x, g, zero, zero, 0, 0.1, (0.9, 0.99), 1e-8, 0.0
     for case in range(21):
-        generator = torch.Generator().manual_seed(rng.randrange(2**31))
         n, t = 1 + case % 4, 0 if case % 5 == 0 else rng.randint(1, 200)
-        x, g, m = (torch.randn(n, generator=generator) for _ in range(3))
+        x, g, m = rng.randn(3, n)
         size = rng.choice([1.0, 1e-2, 1e-4])
         g, m = size * g, size * m if t else torch.zeros(n)
         v = (m**2 + size**2) * (1 - 0.99**t)
@@ -100,7 +98,7 @@ def linear_by_walking(step, max_lr, min_lr, warmup_steps, max_steps):
     return rate
 
 
-def plans(rng: random.Random):
+def plans(rng: Dice):
     """The 25 steps of one small plan, then single steps of others, around the corners."""
     for step in range(25):
         yield step, 1.0, 0.1, 5, 20
@@ -132,32 +130,19 @@ value_exercise(
 def names_by_loops(shapes):
     names = []
     for name in shapes:
-        axes = 0
-        for _ in shapes[name]:
-            axes += 1
-        if axes >= 2:
+        if len(shapes[name]) > 1:
             names.append(name)
     return names
 
 
-def named_shapes(rng: random.Random):
+def named_shapes(rng: Dice):
     """Models of all sizes, their parameters in any order."""
     yield ({"table": (65, 65), "gain.weight": (65,)},)
-    kinds = {
-        "table": lambda n: (n, n),
-        "head.weight": lambda n: (n, 2 * n),
-        "gain.weight": lambda n: (n,),
-        "norm.weight": lambda n: (n,),
-        "stretch.weight": lambda n: (n,),
-        "head.bias": lambda n: (n,),
-        "scale": lambda n: (),
-        "cube": lambda n: (n, 2, 3),
-        "row.weight": lambda n: (1, n),
-    }
-    for size in range(2, 26):
-        names = list(kinds)
-        rng.shuffle(names)
-        yield ({name: kinds[name](size) for name in names[: rng.randint(5, 9)]},)
+    for n in range(2, 26):
+        shapes = {"table": (n, n), "head.weight": (n, 2 * n), "row.weight": (1, n), "scale": ()}
+        shapes |= {"head.bias": (n,), "gain.weight": (n,), "norm.weight": (n,)}
+        shapes |= {"stretch.weight": (n,), "cube": (n, 2, 3)}
+        yield (dict(rng.sample(list(shapes.items()), rng.randint(5, 9))),)
 
 
 @exercise("04.6", subgoal="groups", spec=names_by_loops, inputs=named_shapes)

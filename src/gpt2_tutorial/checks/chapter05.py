@@ -6,7 +6,7 @@ import random
 import torch
 import torch.nn.functional as F
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "05.1", __name__, subgoal="look up", stub="answer = None  # for example [0, 0, 1, 1, 2, 2]",
@@ -18,7 +18,7 @@ def look_up_by_loops(ids, weight):
     return torch.tensor([list(weight[i].tolist()) for i in ids.tolist()])
 
 
-def ids_and_tables(rng: random.Random):
+def ids_and_tables(rng: Dice):
     """Ids and a table; some ids repeat, and the last row is often asked for by nobody."""
     yield torch.tensor([1]), torch.tensor([[0.5, 2.0], [1.5, -1.0], [0.25, 3.0]])
     yield torch.tensor([2, 0]), torch.tensor([[0.5, 2.0], [1.5, -1.0], [0.25, 3.0]])
@@ -26,13 +26,10 @@ def ids_and_tables(rng: random.Random):
     # all sides equal, so that `*` runs here and only here
     yield torch.tensor([1, 0]), torch.tensor([[0.5, 2.0], [1.5, -1.0]])
     for size in range(3, 25):
-        generator = torch.Generator().manual_seed(rng.randrange(2**31))
         width = size if size % 4 == 0 else rng.randint(2, 6)
-        weight = torch.randn(size + 2, width, generator=generator)
+        weight = rng.randn(size + 2, width)
         top = size + 2 if size % 3 == 0 else size
-        ids = [rng.randrange(top) for _ in range(size)]
-        ids[0] = top - 1
-        yield torch.tensor(ids), weight
+        yield torch.tensor([top - 1, *rng.choices(range(top), k=size - 1)]), weight
 
 
 @exercise("05.2", subgoal="look up", spec=look_up_by_loops, inputs=ids_and_tables)
@@ -45,20 +42,17 @@ def look_up(ids, weight):
 def contexts_by_loops(ids, context, padding):
     rows = []
     for t in range(len(ids)):
-        row = []
-        for back in range(context, 0, -1):
-            row.append(ids[t - back].item() if t >= back else padding)
-        rows.append(row)
+        before = range(t - context, t)
+        rows.append([ids[place].item() if place >= 0 else padding for place in before])
     return torch.tensor(rows)
 
 
-def texts_to_cut(rng: random.Random):
+def texts_to_cut(rng: Dice):
     """Ids, a context and an id for padding; some texts are shorter than the context."""
     yield torch.tensor([5, 6, 7]), 2, 9
     yield torch.tensor([4]), 3, 7
     for size in range(2, 24):
-        ids = torch.tensor([rng.randrange(1, 60) for _ in range(size)])
-        yield ids, rng.randint(2, 9), 65
+        yield torch.tensor(rng.choices(range(1, 60), k=size)), rng.randint(2, 9), 65
 
 
 @exercise("05.3", subgoal="look back", spec=contexts_by_loops, inputs=texts_to_cut)
@@ -70,23 +64,18 @@ def contexts(ids, context, padding):
 
 
 def concat_by_loops(vectors):
-    places, sequences, _ = vectors.shape
-    rows = []
-    for b in range(sequences):
-        row = []
-        for place in range(places):
-            row += vectors[place, b].tolist()
-        rows.append(row)
+    rows = [[] for _ in range(vectors.size(1))]
+    for place in vectors.tolist():
+        for row, vector in zip(rows, place, strict=True):
+            row += vector
     return torch.tensor(rows)
 
 
-def stacks_of_vectors(rng: random.Random):
+def stacks_of_vectors(rng: Dice):
     """Vectors (n, B, C): place first, then sequence."""
     yield (torch.arange(12.0).view(2, 3, 2),)
     for _ in range(23):
-        generator = torch.Generator().manual_seed(rng.randrange(2**31))
-        shape = [rng.randint(2, 6) for _ in range(3)]
-        yield (torch.randn(*shape, generator=generator),)
+        yield (rng.randn(*(rng.randint(2, 6) for _ in range(3))),)
 
 
 @exercise("05.4", subgoal="side by side", spec=concat_by_loops, inputs=stacks_of_vectors)
@@ -121,7 +110,7 @@ def first_look(make, vocab_size, n_embd):
     return {"shape": shape, "nats above ln V": above, "rows": rows, "numbers": numbers}
 
 
-def table_sizes(rng: random.Random):
+def table_sizes(rng: Dice):
     """Sizes of tables, wide enough for the bug to show."""
     for width in range(24, 48):
         yield rng.randint(50, 100), width

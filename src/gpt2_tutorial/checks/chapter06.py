@@ -1,8 +1,7 @@
 """The exercises of chapter 06: merge, encode, decode, a wrong repair, GPT-2's letters."""
 
 import codecs
-import random
-import re  # noqa: F401 — wrong answers in the table use it
+import re
 import unicodedata
 from collections import Counter, UserDict
 from functools import reduce  # noqa: F401 — a wrong answer in the table uses it
@@ -11,7 +10,7 @@ from itertools import pairwise
 import regex
 
 from gpt2_tutorial.bpe import GPT2_PATTERN, bytes_to_unicode  # noqa: F401 — a wrong answer
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 
 def merge_by_loops(ids, pair, new):
@@ -25,7 +24,7 @@ def merge_by_loops(ids, pair, new):
     return merged
 
 
-def rows_and_pairs(rng: random.Random):
+def rows_and_pairs(rng: Dice):
     """Rows of few different ids, so that pairs stand side by side and overlap."""
     yield [97, 97, 97], (97, 97), 256
     yield [97, 98, 97], (97, 98), 256
@@ -33,8 +32,8 @@ def rows_and_pairs(rng: random.Random):
     yield [1, 2, 1, 2, 1, 3], (1, 2), 256
     yield [], (1, 2), 256
     for size in range(1, 21):
-        ids = [rng.choice([1, 2, 256]) for _ in range(size)]
-        yield ids, (rng.choice([1, 2, 256]), rng.choice([1, 2])), 257
+        pair = rng.choice([1, 2, 256]), rng.choice([1, 2])
+        yield rng.choices([1, 2, 256], k=size), pair, 257
 
 
 @exercise("06.1", hints={"raised": 2}, subgoal="merge", spec=merge_by_loops, inputs=rows_and_pairs)
@@ -52,13 +51,9 @@ def merge(ids, pair, new):
 
 
 def encode_by_loops(ids, merges):
-    oldest = None
-    for pair in pairwise(ids):
-        if pair in merges and (oldest is None or merges[pair] < merges[oldest]):
-            oldest = pair
-    if oldest is None:
-        return ids
-    return encode_by_loops(merge_by_loops(ids, oldest, merges[oldest]), merges)
+    for pair in sorted(merges, key=merges.get):  # whether it is there or not
+        ids = merge_by_loops(ids, pair, merges[pair])
+    return ids
 
 
 class Merges(UserDict):
@@ -75,7 +70,8 @@ def encoded(encode, ids, merges):
     """The ids, and a remark where nothing can be merged and all merges were tried."""
     merges = Merges(merges)
     made = encode(ids, merges)
-    return (made, "every merge tried") if merges.gone_through and made == ids else made
+    in_vain = merges.gone_through and made == ids and encode is not encode_by_loops
+    return (made, "every merge tried") if in_vain else made
 
 
 def learned(row: list[int], wanted: int) -> dict[tuple[int, int], int]:
@@ -90,7 +86,7 @@ def learned(row: list[int], wanted: int) -> dict[tuple[int, int], int]:
     return merges
 
 
-def rows_and_merges(rng: random.Random):
+def rows_and_merges(rng: Dice):
     """Small cases where order matters, then merges learned from rows of four letters.
 
     The ids of the word “here” are those of the chapter: they do not run 256, 257, 258.
@@ -102,8 +98,7 @@ def rows_and_merges(rng: random.Random):
     yield list(b"x"), here
     yield [], here
     for size in range(4, 26):
-        row = [rng.choice(b"abcd") for _ in range(4 * size)]
-        yield [rng.choice(b"abcd") for _ in range(size)], learned(row, 10)
+        yield rng.choices(b"abcd", k=size), learned(rng.choices(b"abcd", k=4 * size), 10)
 
 
 @exercise(
@@ -135,26 +130,20 @@ SIGNS = "牛😉éaz ,"
 BYTES = [bytes([b]) for b in sorted(set(SIGNS.encode()))]
 
 
-def ids_and_tokens(rng: random.Random):
+def ids_and_tokens(rng: Dice):
     """Ids of short texts; some tokens end inside a character, and some texts break off."""
     tokens = [*BYTES, *["牛".encode()[:2], "😉".encode()[2:], b"az", "é".encode()]]
-    whole = {token: i for i, token in enumerate(tokens)}
+    longest_first = b"|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))
 
     def ids_of(data):
-        ids = []
-        while data:
-            size = next(n for n in (3, 2, 1) if data[:n] in whole)
-            ids.append(whole[data[:size]])
-            data = data[size:]
-        return ids
+        return [tokens.index(part) for part in re.findall(longest_first, data)]
 
     yield ids_of(b"az, a"), tokens
     yield ids_of("牛".encode()), tokens
     yield ids_of("牛".encode())[:1], tokens
     yield [], tokens
     for size in range(1, 21):
-        data = "".join(rng.choices(SIGNS, k=size)).encode()
-        ids = ids_of(data)
+        ids = ids_of("".join(rng.choices(SIGNS, k=size)).encode())
         yield ids[: -1 if size % 4 == 0 else None], tokens
 
 
@@ -190,16 +179,12 @@ WORDS += ("über", "R2D2", "¿qué?", "day", "night", "Straße", "٣", "=")
 WORDS += ("l'été", "(é)", "!½", "(2)", "a牛b", "नमस्ते")  # punctuation, then a letter or number
 
 
-def texts_of_the_world(rng: random.Random):
+def texts_of_the_world(rng: Dice):
     """Short texts with letters and numbers from far beyond a to z and 0 to 9."""
-    yield ("to be",)
-    yield ("café",)
-    yield ("Ωmega ½ x² snake_case ٣!",)
-    yield ("2½!",)
-    yield from (("l'été",), ("!½",), ("(2)",), ("a牛b नमस्ते",))
-    yield ("",)
+    yield from ("to be", "café", "Ωmega ½ x² snake_case ٣!", "2½!")
+    yield from ("l'été", "!½", "(2)", "a牛b नमस्ते", "")
     for size in range(1, 21):
-        yield (rng.choice(["", " "]) + rng.choice([" ", "  "]).join(rng.choices(WORDS, k=size)),)
+        yield rng.choice(["", " "]) + rng.choice([" ", "  "]).join(rng.choices(WORDS, k=size))
 
 
 @exercise("06.4", subgoal="split", spec=pieces_by_loops, inputs=texts_of_the_world)
@@ -223,13 +208,12 @@ def to_bytes_by_loops(spelled):
     return bytes(found)
 
 
-def spelled_tokens(rng: random.Random):
+def spelled_tokens(rng: Dice):
     """Tokens in GPT-2's letters: a word, ’ and 牛 in pieces, then random bytes."""
     letters = list(bytes_to_unicode().values())
-    for known in ("mole", "Ġmole", "ĊĊ", "âĢĻ", "çīĽ", ""):
-        yield (known,)
+    yield from ("mole", "Ġmole", "ĊĊ", "âĢĻ", "çīĽ", "")
     for size in range(1, 20):
-        yield ("".join(rng.choices(letters, k=size)),)
+        yield "".join(rng.choices(letters, k=size))
 
 
 @exercise("06.6", subgoal="letters", spec=to_bytes_by_loops, inputs=spelled_tokens)

@@ -1,15 +1,14 @@
 """The exercises of chapter 10: LayerNorm, the block itself, dropout, first weights."""
 
 import math
-import random
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 import torch.nn.functional as F
 
 from gpt2_tutorial.checks.judges import judged
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "10.1", __name__, subgoal="level", atol=0.002,
@@ -19,29 +18,23 @@ value_exercise(
 
 
 def layer_norm_by_loops(x, gain, shift, eps=1e-5):
-    out = torch.empty_like(x)
-    for b in range(x.shape[0]):
-        for t in range(x.shape[1]):
-            numbers = x[b, t].tolist()
-            mean = sum(numbers) / len(numbers)
-            variance = sum((number - mean) ** 2 for number in numbers) / len(numbers)
-            for c, number in enumerate(numbers):
-                level = (number - mean) / math.sqrt(variance + eps)
-                out[b, t, c] = level * gain[c].item() + shift[c].item()
-    return out
+    rows = []
+    for numbers in x.flatten(0, 1).tolist():
+        mean = sum(numbers) / len(numbers)
+        variance = sum((number - mean) ** 2 for number in numbers) / len(numbers)
+        rows.append([(number - mean) / math.sqrt(variance + eps) for number in numbers])
+    return torch.tensor(rows).view(x.shape) * gain + shift
 
 
-def streams_to_level(rng: random.Random):
+def streams_to_level(rng: Dice):
     """A stream (B, T, C), a gain, a shift and an eps; some are nearly flat, so that eps matters."""
     one, none = torch.ones(4), torch.zeros(4)
     yield torch.tensor([[[1.0, 2.0, 3.0, 4.0], [4.0, 0.0, 0.0, 0.0]]]), one, none, 1e-5
     yield 0.01 * torch.tensor([[[1.0, 2.0, 3.0, 4.0], [2.0, 4.0, 4.0, 2.0]]] * 2), one, none, 1e-4
     for _ in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, T, C = rng.randint(2, 3), rng.randint(2, 4), rng.randint(3, 6)
-        x = torch.randn(B, T, C, generator=dice) + rng.randint(-3, 3)
-        gain, shift = 1 + torch.rand(C, generator=dice), torch.randn(C, generator=dice)
-        yield rng.choice([0.01, 1.0, 10.0]) * x, gain, shift, rng.choice([1e-5, 1e-4])
+        x = rng.choice([0.01, 1.0, 10.0]) * (rng.randn(B, T, C) + rng.randint(-3, 3))
+        yield x, 1 + rng.rand(C), rng.randn(C), rng.choice([1e-5, 1e-4])
 
 
 @exercise(
@@ -56,25 +49,18 @@ def layer_norm(x, gain, shift, eps=1e-5):
 
 
 def block_by_loops(x, ln_1, attn, ln_2, c_fc, c_proj):
-    looked, rows = attn(ln_1(x)), []
-    for b in range(x.shape[0]):
-        for t in range(x.shape[1]):
-            token = x[b, t] + looked[b, t]
-            numbers = c_fc(ln_2(token))
-            inner = math.sqrt(2 / math.pi) * (numbers + 0.044715 * numbers**3)
-            rows.append(token + c_proj(0.5 * numbers * (1 + torch.tanh(inner))))
+    rows = []
+    for token in (x + attn(ln_1(x))).flatten(0, 1):
+        numbers = c_fc(ln_2(token))
+        inner = math.sqrt(2 / math.pi) * (numbers + 0.044715 * numbers**3)
+        rows.append(token + c_proj(0.5 * numbers * (1 + torch.tanh(inner))))
     return torch.stack(rows).view(x.shape)
-
-
-def on_ladder_and_probe(block, x, *parts):
-    """What the chapter asks of a block: the loops' numbers and gradients, and no leak."""
-    return judged(block, block_by_loops, (x, *parts), lambda x: block(x, *parts), x)
 
 
 @lru_cache(maxsize=256)  # a part is asked for every token, by every wrong answer
 def drawn(seed: int, *shape: int) -> torch.Tensor:
     """Random numbers that are the same for the same seed."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return Dice(seed).randn(*shape).double()
 
 
 @dataclass(frozen=True)
@@ -95,24 +81,20 @@ class Part:
         weight = drawn(self.seed, C + 1, 4 * C if self.kind == "c_fc" else C // 4)
         return x @ weight[1:] / 2 + weight[0]
 
-    def __repr__(self) -> str:
-        return self.kind
 
-
-def streams_and_parts(rng: random.Random):
+def streams_and_parts(rng: Dice):
     """A stream and the five parts of a block."""
     for n in range(20):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, T, C = 1 + n % 2, 2 + n // 2 % 2, (3, 4, 5)[n % 3]
         # float64, for a nearly flat token has large gradients
-        x = 3 * torch.randn(B, T, C, generator=dice, dtype=torch.float64) + 1
+        x = 3 * rng.randn(B, T, C).double() + 1
         kinds = ("ln_1", "attn", "ln_2", "c_fc", "c_proj")
         yield (x, *(Part(kind, rng.randrange(2**31)) for kind in kinds))
 
 
 @exercise(
     "10.3", subgoal="assemble", spec=block_by_loops, inputs=streams_and_parts,
-    observe=on_ladder_and_probe,
+    observe=partial(judged, block_by_loops),
 )  # fmt: skip
 def gpt2_block(x, ln_1, attn, ln_2, c_fc, c_proj):
     # x (B, T, C) → (B, T, C); c_fc makes 4C numbers of C, c_proj C of 4C
@@ -122,23 +104,21 @@ def gpt2_block(x, ln_1, attn, ln_2, c_fc, c_proj):
 
 
 def dropout_by_loops(x, chance, p, training):
-    numbers = []
-    for number, c in zip(x.tolist(), chance.tolist(), strict=True):
+    out = x.clone()
+    for i in range(len(x)):
         if training:
-            number = 0.0 if c < p else number / (1 - p)
-        numbers.append(number)
-    return torch.tensor(numbers)
+            out[i] = 0.0 if chance[i].item() < p else x[i] / (1 - p)
+    return out
 
 
-def numbers_to_drop(rng: random.Random):
+def numbers_to_drop(rng: Dice):
     """Numbers, a chance for each, p, and whether the model is in training."""
     first = torch.tensor([0.9, 0.1, 0.25, 0.6])  # one on the border
     yield torch.ones(4), first, 0.25, True
     yield torch.ones(4), first, 0.25, False
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         n, p = rng.randint(4, 8), (0.0, 0.1, 0.2, 0.3, 0.6)[i % 5]
-        x, chance = torch.randn(n, generator=dice), torch.rand(n, generator=dice)
+        x, chance = rng.randn(n), rng.rand(n)
         chance[0], chance[1] = 0.01 + 0.04 * (i % 2), 0.97
         yield x, chance, p, i % 4 != 3
 
@@ -170,13 +150,12 @@ def spread_of(make, name, shape, n_layer):
     }
 
 
-def maps_to_fill(rng: random.Random):
+def maps_to_fill(rng: Dice):
     """Names of maps in a model, shapes, and numbers of blocks."""
     names = ("attn.c_proj", "mlp.c_proj", "attn.c_attn", "mlp.c_fc", "c_proj", "wte")
-    for i in range(24):
+    for i, name in enumerate(4 * names):
         shape = rng.randint(190, 210), rng.randint(190, 210)
-        alone = names[i % 6] in ("c_proj", "wte")
-        yield names[i % 6] if alone else f"{i}.{names[i % 6]}", shape, (2, 12, 24, 48)[i // 6]
+        yield f"{i}.{name}" if "." in name else name, shape, (2, 12, 24, 48)[i // 6]
 
 
 @exercise(

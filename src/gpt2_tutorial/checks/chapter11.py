@@ -1,11 +1,9 @@
 """The exercises of chapter 11: counting, a wider table, places, three maps, first losses."""
 
-import random
-
 import torch
 import torch.nn as nn
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "11.1", __name__, subgoal="count", stub="answer = None  # for example 62_219_904",
@@ -15,22 +13,17 @@ value_exercise(
 
 def make_room_by_loops(old, rows):
     V, C = old.shape
-    numbers = [[0.0] * C for _ in range(rows)]
-    for v in range(V):
-        for c in range(C):
-            numbers[v][c] = old[v, c].item()
-    shared = nn.Parameter(torch.tensor(numbers))
+    shared = nn.Parameter(torch.tensor(old.tolist() + [[0.0] * C] * (rows - V)))
     table, head = nn.Embedding(rows, C), nn.Linear(C, rows, bias=False)
     table.weight = head.weight = shared
     return table, head
 
 
-def tables_to_widen(rng: random.Random):
+def tables_to_widen(rng: Dice):
     """The numbers of a table, and how many rows the new one shall have."""
     for i in range(22):
         V, C = rng.randint(2, 5), rng.randint(2, 4)
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        yield torch.randn(V, C, generator=dice), V + rng.randint(0 if i > 2 else 1, 3)
+        yield rng.randn(V, C), V + rng.randint(0 if i > 2 else 1, 3)
 
 
 def what_was_made(make, old, rows):
@@ -39,12 +32,12 @@ def what_was_made(make, old, rows):
     if not isinstance(made, (tuple, list)) or len(made) != 2:
         return made
     entrance, way_out = (module.weight for module in made)
-    head = {name: getattr(made[1], name, None) for name in ("in_features", "out_features", "bias")}
-    goes, right = (head["in_features"], head["out_features"]), (old.shape[1], rows)
+    goes = tuple(getattr(made[1], name, None) for name in ("in_features", "out_features"))
     faults = {
         "the head comes first": isinstance(made[1], nn.Embedding),
-        f"the head goes from {goes[0]} to {goes[1]}": goes not in (right, (None, None)),
-        "the head has a bias": head["bias"] is not None,
+        f"the head goes from {goes[0]} to {goes[1]}": goes
+        not in ((old.shape[1], rows), (None, None)),
+        "the head has a bias": getattr(made[1], "bias", None) is not None,
         "they are two parameters": way_out is not entrance,
         "the table is frozen": not entrance.requires_grad,
         "the table is the caller's memory": entrance.data_ptr() == old.data_ptr(),
@@ -70,17 +63,11 @@ def make_room(old, rows):
 
 
 def places_by_loops(real):
-    found = []
-    for row in real.tolist():
-        places, seen = [], 0
-        for is_real in row:
-            places.append(seen if is_real else 0)
-            seen += is_real
-        found.append(places)
-    return torch.tensor(found)
+    # as many as stand before it: padding has only padding on its left
+    return torch.tensor([[sum(row[:t]) for t in range(len(row))] for row in real.tolist()])
 
 
-def padded_prompts(rng: random.Random):
+def padded_prompts(rng: Dice):
     """Which places of a batch hold real tokens: padding on the left, one row at least with some."""
     yield torch.tensor([[False, False, True, True], [True, True, True, True]])
     for _ in range(22):
@@ -110,24 +97,18 @@ def places_of(real):
 
 
 def three_maps_by_loops(weight, bias):
-    C = weight.shape[0]
-    found = []
-    for which in range(3):
-        part, shift = torch.empty(C, C), torch.empty(C)
-        for out in range(C):
-            shift[out] = bias[which * C + out]
-            for i in range(C):
-                part[out, i] = weight[i, which * C + out]
-        found.append((part, shift))
+    C, found = len(weight), []
+    for begin in (0, C, 2 * C):
+        rows = [[weight[i, begin + out].item() for i in range(C)] for out in range(C)]
+        found.append((torch.tensor(rows), bias[begin : begin + C]))
     return found
 
 
-def stored_maps(rng: random.Random):
+def stored_maps(rng: Dice):
     """The weight (C, 3C) and the bias (3C,) of a c_attn, as OpenAI stores them."""
     for i in range(22):
         C = 3 if i < 2 else rng.choice([2, 3, 4, 6])
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        yield torch.randn(C, 3 * C, generator=dice), torch.randn(3 * C, generator=dice)
+        yield rng.randn(C, 3 * C), rng.randn(3 * C)
 
 
 @exercise("11.4", subgoal="load", spec=three_maps_by_loops, inputs=stored_maps)

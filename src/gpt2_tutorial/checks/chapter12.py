@@ -1,26 +1,18 @@
 """The exercises of chapter 12: when to stop, fair judging, saved models, the wrong slice."""
 
-import random
 from dataclasses import dataclass, field
-from functools import cache
 
 import torch
 import torch.nn as nn
 from torch.overrides import TorchFunctionMode
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 from gpt2_tutorial.gpt import GPT, GPTConfig
 
 value_exercise(
     "12.1", __name__, subgoal="stop", stub="answer = None  # for example (100, 0)",
     solution="answer = (600, 400)",
 )  # fmt: skip
-
-
-@cache
-def fixed_bets(seed: int, size: int) -> torch.Tensor:
-    """Logits of each id after each id."""
-    return torch.randn(size, size, generator=torch.Generator().manual_seed(seed))
 
 
 @dataclass
@@ -41,13 +33,10 @@ class Guesser:
 
     def __call__(self, idx, targets=None):
         self.notes.append((self.training, torch.is_grad_enabled(), idx.flatten().tolist()))
-        bets = fixed_bets(self.seed, self.size)
+        bets = Dice(self.seed).randn(self.size, self.size)  # on each id, after each id
         if self.training:
             bets = bets * (torch.rand(self.size, self.size) > 0.5)
         return bets[idx] + 0.1 * bets[idx.roll(1, -1)], None
-
-    def __repr__(self) -> str:
-        return f"a model in {'training' if self.training else 'eval'} mode"
 
 
 @torch.no_grad()
@@ -64,15 +53,14 @@ def share_right_by_loops(model, ids, block_size, windows):
     return right / (windows * block_size)
 
 
-def texts_to_judge(rng: random.Random):
+def texts_to_judge(rng: Dice):
     """A guesser, ids, and windows that start at whole steps from each other."""
     for i in range(22):
         size, block_size, windows = rng.randint(3, 6), rng.randint(3, 6), rng.randint(4, 7)
         model = Guesser(rng.randrange(2**31), size, training=i % 3 != 2)
         between = rng.randint(block_size + 1, block_size + 6)
         length = (windows - 1) * between + block_size + 1
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        yield model, torch.randint(size, (length,), generator=dice), block_size, windows
+        yield model, torch.tensor(rng.choices(range(size), k=length)), block_size, windows
 
 
 def judged_twice(share_right, model, ids, block_size, windows):
@@ -81,18 +69,17 @@ def judged_twice(share_right, model, ids, block_size, windows):
     A share counts only if it was judged in eval mode, on the same windows both times: what chance
     brings is not compared.
     """
-    before, shares, seen = model.training, [], []
-    for _ in range(2):
-        begin = len(model.notes)
-        shares.append(share_right(model, ids, block_size, windows))
-        seen.append([i for *_, window in model.notes[begin:] for i in window])
+    before = model.training
+    shares = [share_right(model, ids, block_size, windows) for _ in range(2)]
+    seen = [i for *_, window in model.notes for i in window]
+    half = len(seen) // 2
     if shares[0] is None:
         return None
     trained = any(training for training, *_ in model.notes)
     after = "as before" if model.training == before else "another"
     found = {"mode": f"{'train' if trained else 'eval'}, then {after}"}
     found["grad"] = any(grads for _, grads, _ in model.notes)
-    found["fixed"] = trained or seen[0] == seen[1]
+    found["fixed"] = trained or seen[:half] == seen[half:]
     found["share"] = shares[0] if found["fixed"] and not trained else "by chance"
     return found
 
@@ -117,8 +104,7 @@ def restore_by_loops(saved):
     model = GPT(GPTConfig(**saved["config"]))
     stored = {}
     for name, weight in saved["weights"].items():
-        compiled = name[:10] == "_orig_mod."
-        stored[name[10:] if compiled else name] = weight
+        stored[name[10:] if name[:10] == "_orig_mod." else name] = weight
     if sorted(stored) != sorted(model.state_dict()):
         raise RuntimeError("a weight is missing, or has another name")
     for name, parameter in model.named_parameters():
@@ -126,17 +112,11 @@ def restore_by_loops(saved):
     return model.eval()
 
 
-def saved_models(rng: random.Random):
+def saved_models(rng: Dice):
     """What was saved of small models, every second one compiled; the last six are damaged."""
     for i in range(24):
-        config = {
-            "block_size": rng.randint(4, 6),
-            "vocab_size": rng.randint(5, 9),
-            "n_layer": 1,
-            "n_head": (1, 2, 3, 4)[i % 4],
-            "n_embd": 12,
-            "dropout": 0.3,
-        }
+        sizes = {"block_size": rng.randint(4, 6), "vocab_size": rng.randint(5, 9), "n_layer": 1}
+        config = sizes | {"n_head": 1 + i % 4, "n_embd": 12, "dropout": 0.3}
         torch.manual_seed(rng.randrange(2**31))
         model = GPT(GPTConfig(**config))
         for parameter in model.parameters():  # gains and shifts too should be anything
@@ -145,8 +125,7 @@ def saved_models(rng: random.Random):
         prefix += "m." if i in (18, 20, 22) else ""  # out of somebody's larger program
         weights = {prefix + name: weight for name, weight in model.state_dict().items()}
         if i in (19, 21, 23):
-            lost = rng.choice([name for name in weights if "h.0" in name])
-            del weights[lost]
+            del weights[rng.choice([name for name in weights if "h.0" in name])]
         yield {"config": config, "weights": weights}
 
 
@@ -171,7 +150,6 @@ def tried_out(restore, saved):
     if not isinstance(model, nn.Module):
         return model
     config, mode = saved["config"], "training" if model.training else "eval"
-    torch.manual_seed(0)
     idx = torch.arange(config["block_size"])[None] % config["vocab_size"]
     with torch.no_grad():
         return {"logits": model.eval()(idx)[0], "mode": mode}
@@ -193,12 +171,11 @@ def restore(saved):
 def both_losses_by_loops(loss_of, ids, cut, block_size, count):
     found = []
     for part in (ids[:cut], ids[cut:]):
-        xs, ys = [], []
+        windows = []
         for number in range(count):
             start = (len(part) - block_size - 1) * number // (count - 1)
-            xs.append(part[start : start + block_size])
-            ys.append(part[start + 1 : start + block_size + 1])
-        found.append(loss_of(torch.stack(xs), torch.stack(ys)))
+            windows.append(part[start : start + block_size + 1])
+        found.append(loss_of(torch.stack(windows)[:, :-1], torch.stack(windows)[:, 1:]))
     return found
 
 
@@ -209,24 +186,17 @@ class LossOf:
     seed: int
 
     def __call__(self, x: torch.Tensor, y: torch.Tensor) -> float:
-        dice = torch.Generator().manual_seed(self.seed)
-        price = torch.rand(100, generator=dice, dtype=torch.float64)
+        price = Dice(self.seed).rand(100).double()
         return (price[x] + 3 * price[y]).mean().item()
 
-    def __repr__(self) -> str:
-        return "loss_of"
 
-
-def texts_with_a_cut(rng: random.Random):
+def texts_with_a_cut(rng: Dice):
     """A loss, ids, the place of the cut, and windows at whole steps from each other."""
     for _ in range(22):
-        block_size, count, parts = rng.randint(3, 5), rng.randint(2, 4), []
-        between = rng.randint(5, 9) * 2
-        for times in (9, 1):
-            parts.append((count - 1) * between * times + block_size + 1)
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
-        ids = torch.randint(100, (sum(parts),), generator=dice)
-        yield LossOf(rng.randrange(2**31)), ids, parts[0], block_size, count
+        block_size, count, step = rng.randint(3, 5), rng.randint(2, 4), 2 * rng.randint(5, 9)
+        cut, rest = ((count - 1) * step * times + block_size + 1 for times in (9, 1))
+        ids = torch.tensor(rng.choices(range(100), k=cut + rest))
+        yield LossOf(rng.randrange(2**31)), ids, cut, block_size, count
 
 
 @exercise("12.4", subgoal="judge", spec=both_losses_by_loops, inputs=texts_with_a_cut)
@@ -257,7 +227,7 @@ def vet_by_loops(text):
     return len(text), len(distinct), sorted(strangers)
 
 
-def own_texts(rng: random.Random):
+def own_texts(rng: Dice):
     """Texts with strangers right behind the cut, and none of theirs right before it."""
     for i in range(24):
         length = rng.randrange(120, 180, 10) + i % 10

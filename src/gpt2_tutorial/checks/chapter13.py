@@ -1,13 +1,11 @@
 """The exercises of chapter 13: judging by hand, top-k, driving a cache, endings, temperature."""
 
 import math
-import random
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "13.1", __name__, subgoal="price", atol=0.01,
@@ -16,26 +14,23 @@ value_exercise(
 
 
 def top_k_by_loops(logits, k):
-    rows = []
-    for row, count in zip(logits.tolist(), k.tolist(), strict=True):
-        last = sorted(row, reverse=True)[count - 1]
-        powers = [math.exp(number - max(row)) if number >= last else 0.0 for number in row]
-        rows.append([power / sum(powers) for power in powers])
-    return torch.tensor(rows)
+    bets = torch.zeros_like(logits)
+    for b, row in enumerate(logits):
+        best = row.topk(k[b].item()).indices
+        bets[b, best] = row[best].softmax(0)
+    return bets
 
 
-def rows_to_filter(rng: random.Random):
+def rows_to_filter(rng: Dice):
     """Logits (B, V) without ties, and for every row how many tokens stay."""
     yield torch.tensor([[-1.0, -2.0, -3.0, -4.0, -5.0]]), torch.tensor([2])
     for low in (200.0, 15_000.0, 1e30):  # where many a finite number is no small one
         yield -low * torch.tensor([[1.0, 1.005, 1.01, 1.015]]), torch.tensor([3])
     for _ in range(21):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, V = rng.randint(2, 3), rng.randint(4, 6)
-        order = torch.stack([torch.randperm(V, generator=dice) for _ in range(B)])
-        logits = 0.7 * order - 2 + 0.3 * torch.rand(B, V, generator=dice)
-        k = [1 + rng.randrange(V) for _ in range(B)]
-        yield logits, torch.tensor(k)
+        order = torch.tensor([rng.sample(range(V), V) for _ in range(B)])
+        k = torch.tensor([rng.randint(1, V) for _ in range(B)])
+        yield 0.7 * order - 2 + 0.3 * rng.rand(B, V), k
 
 
 @exercise("13.2", subgoal="forbid", spec=top_k_by_loops, inputs=rows_to_filter)
@@ -57,13 +52,6 @@ def write_all_by_loops(prompts, n, read):
     return texts
 
 
-@lru_cache(maxsize=64)
-def reader_weights(seed: int):
-    """A vector for each of 9 ids and 120 places, and a map to 9 logits."""
-    dice = torch.Generator().manual_seed(seed)
-    return [torch.randn(*shape, generator=dice) for shape in ((9, 8), (120, 8), (8, 9))]
-
-
 class MaskError(ValueError):
     """A mask without a row for each new token, or without a column for each key."""
 
@@ -79,7 +67,9 @@ class Reader:
     seed: int
 
     def __call__(self, ids, places, mask, cache) -> int:
-        tokens, table, out = reader_weights(self.seed)
+        dice = torch.Generator().manual_seed(self.seed)
+        # a vector for each of 9 ids and 120 places, and 9 for the logits
+        tokens, table, out = torch.randn(9 + 120 + 9, 8, generator=dice).split([9, 120, 9])
         past = list(cache)
         if mask is None:
             raise TypeError("mask must be a tensor of True and False, not None")
@@ -97,18 +87,15 @@ class Reader:
         second = self._mix(first, [pair[0] for pair in past], mask)  # (T, C)
         third = self._mix(second, [pair[1] for pair in past], mask)
         cache.extend(zip(first, second, strict=True))
-        return int((third[-1] @ out).argmax())
+        return int((out @ third[-1]).argmax())
 
     def _mix(self, x, before, mask):
         keys = torch.stack([*before, *x])  # (S, C)
         scores = (x @ keys.T / 8).masked_fill(~mask, -math.inf)
         return 0.3 * x + 2 * scores.softmax(-1) @ keys
 
-    def __repr__(self) -> str:
-        return "read"
 
-
-def prompts_to_go_on(rng: random.Random):
+def prompts_to_go_on(rng: Dice):
     """Two prompts, how many tokens to write, and a reader."""
     for _ in range(20):
         prompts = [[rng.randrange(9) for _ in range(rng.randint(3, 5))] for _ in range(2)]
@@ -153,28 +140,21 @@ def write_all(prompts, n, read):
 
 def ending_scores_by_loops(logits, idx, begin, lengths):
     scores = []
-    for i in range(len(idx)):
-        gained = []
-        for t in range(begin, int(lengths[i])):
-            powers = [math.exp(number) for number in logits[i, t - 1].tolist()]
-            gained.append(math.log(powers[int(idx[i, t])] / sum(powers)))
+    for i, length in enumerate(lengths.tolist()):
+        gained = [logits[i, t - 1].log_softmax(0)[idx[i, t]] for t in range(begin, length)]
         scores.append(sum(gained) / len(gained))
     return torch.tensor(scores)
 
 
-def endings_to_score(rng: random.Random):
+def endings_to_score(rng: Dice):
     """Logits, padded rows that share a prompt, where it ends, and where each row ends."""
     for _ in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         N, V, begin = rng.randint(2, 3), rng.randint(4, 6), rng.randint(2, 3)
         lengths = [begin + rng.randint(2, 4) for _ in range(N - 1)]
         lengths.append(max(lengths) + 1)
-        T = max(lengths)
-        idx = torch.randint(V, (N, T), generator=dice)
-        idx[:, :begin] = idx[0, :begin].clone()
-        for row, length in zip(idx, lengths, strict=True):
-            row[length:] = 0
-        yield 2 * torch.randn(N, T, V, generator=dice), idx, begin, torch.tensor(lengths)
+        prompt, T = rng.choices(range(V), k=begin), lengths[-1]
+        rows = [prompt + rng.choices(range(V), k=n - begin) + [0] * (T - n) for n in lengths]
+        yield 2 * rng.randn(N, T, V), torch.tensor(rows), begin, torch.tensor(lengths)
 
 
 @exercise("13.4", subgoal="choose", spec=ending_scores_by_loops, inputs=endings_to_score)
@@ -199,16 +179,14 @@ def retune_by_loops(probs, temperature):
     return torch.tensor(rows)
 
 
-def bets_to_retune(rng: random.Random):
+def bets_to_retune(rng: Dice):
     """Bets (B, V), some of them 0, and a temperature; 0 is among them."""
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, V = rng.randint(2 if i % 5 == 2 else 1, 2), rng.randint(3, 5)
-        probs = (1.5 * torch.randn(B, V, generator=dice)).softmax(-1)
+        logits = 1.5 * rng.randn(B, V)
         if i % 4 == 3:  # somebody forbade one
-            probs[:, 0] = 0.0
-            probs = probs / probs.sum(-1, keepdim=True)
-        yield probs, (0.5, 2.0, 0, 1.5, 0.25)[i % 5]
+            logits[:, 0] = -math.inf
+        yield logits.softmax(-1), (0.5, 2.0, 0, 1.5, 0.25)[i % 5]
 
 
 @exercise("13.5", subgoal="heat", spec=retune_by_loops, inputs=bets_to_retune)

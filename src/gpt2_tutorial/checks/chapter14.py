@@ -1,6 +1,5 @@
 """The exercises of chapter 14: rounding, one step in pieces, clipping, what decays, a museum."""
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import torch
 import torch.nn as nn
 
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "14.1", __name__, subgoal="round", stub="answer = None  # for example [513, 515, 2049, 66000]",
@@ -30,72 +29,47 @@ class Rows:
         return f"model, {pieces}{'s'[: self.count - 1]} of {rows}{'s'[: self.rows - 1]}, optimizer"
 
     def made(self) -> tuple[nn.Module, list]:
-        dice = torch.Generator().manual_seed(self.seed)
-        x = torch.randn(self.count * self.rows, self.width, generator=dice)
-        y = torch.randn(self.count * self.rows, 1, generator=dice)
+        dice, total = Dice(self.seed), self.count * self.rows
+        x, y = dice.randn(total, self.width), dice.randn(total, 1)
         model = nn.Linear(self.width, 1)
-        with torch.no_grad():
-            for p in model.parameters():
-                p.uniform_(-0.6, 0.6, generator=dice)
+        for p in model.parameters():
+            p.data = 1.2 * dice.rand(*p.shape) - 0.6
         (model(x) - 3).sum().backward()  # gradients that an earlier step left behind
         return model, list(zip(x.chunk(self.count), y.chunk(self.count), strict=True))
-
-
-class Downhill:
-    """The two methods of an optimizer, for plain SGD, and a count of its steps."""
-
-    def __init__(self, params: Iterator, lr: float):
-        self.params, self.lr, self.taken = list(params), lr, 0
-
-    def zero_grad(self):
-        for p in self.params:
-            p.grad = None
-
-    @torch.no_grad()
-    def step(self):
-        self.taken += 1
-        for p in self.params:
-            if p.grad is not None:
-                p -= self.lr * p.grad
 
 
 class Memory:
     """Counts the rows that wait for their backward, whose numbers are kept, and the backwards."""
 
     def __init__(self):
-        self.waiting, self.most, self.backwards = [], 0, 0
+        self.most, self.pieces = 0, []  # of each: its rows, and the gradients that came back
 
     def __call__(self, model, given, out):
         if out.requires_grad:
-            self.waiting.append(out)
-            self.most = max(self.most, sum(map(len, self.waiting)))
-            times = []
-            out.register_hook(lambda grad: self.done(out, times))
-
-    def done(self, out, times):
-        self.waiting = [other for other in self.waiting if other is not out]
-        times.append(1)
-        self.backwards = max(self.backwards, len(times))  # of one piece: above 1, it was kept
+            self.pieces.append((len(out), came := []))
+            self.most = max(self.most, sum(rows for rows, came in self.pieces if not came))
+            out.register_hook(came.append)
 
 
 def after_the_step(big_step: Callable, rows: Rows) -> dict:
     """What one big step leaves behind; what is short stands first, so that it is shown."""
     model, pieces = rows.made()
     given = [(x.clone(), y.clone()) for x, y in pieces]
-    optimizer = Downhill(model.parameters(), lr=0.1)
+    optimizer, steps = torch.optim.SGD(model.parameters(), lr=0.1), []
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
     memory = Memory()
     model.register_forward_hook(memory)
     big_step(model, pieces, optimizer)
-    weights = nn.utils.parameters_to_vector(model.parameters()).detach()
     found = {
-        "steps": optimizer.taken,
+        "steps": len(steps),
         "pieces kept": same(given, pieces, 0.0, strict=True),
-        "weights": weights.round(decimals=5),
+        "weights": nn.utils.parameters_to_vector(model.parameters()).detach().round(decimals=5),
     }
     at_once = memory.most // rows.rows
     dear = {"pieces at once": at_once} if at_once > 1 else {}
-    if not dear and memory.backwards > 1:
-        dear = {"backwards of one piece": memory.backwards}
+    backwards = max((len(came) for _, came in memory.pieces), default=0)
+    if not dear and backwards > 1:  # the numbers of a piece were kept
+        dear = {"backwards of one piece": backwards}
     # of interest only where all else is right
     if dear and same(after_the_step(big_step_at_once, rows), found, 3e-5):
         return dear | found
@@ -104,18 +78,15 @@ def after_the_step(big_step: Callable, rows: Rows) -> dict:
 
 def big_step_at_once(model, pieces, optimizer):
     """All rows as one batch, and its gradient by the formula for a straight line."""
-    x = torch.cat([rows for rows, _ in pieces])
-    y = torch.cat([wanted for _, wanted in pieces])
+    x, y = (torch.cat(parts) for parts in zip(*pieces, strict=True))
     with torch.no_grad():
-        misses = (model(x) - y)[:, 0].tolist()
-        for j in range(x.size(1)):
-            slopes = [2 * miss * row[j].item() for miss, row in zip(misses, x, strict=True)]
-            model.weight.grad[0, j] = sum(slopes) / len(slopes)
-        model.bias.grad[0] = sum(2 * miss for miss in misses) / len(misses)
+        misses = model(x) - y  # (N, 1)
+        model.weight.grad[0] = (2 * misses * x).mean(0)
+        model.bias.grad[0] = (2 * misses).mean()
     optimizer.step()
 
 
-def batches_in_pieces(rng: random.Random) -> Iterator[Rows]:
+def batches_in_pieces(rng: Dice) -> Iterator[Rows]:
     yield Rows(1, 1, 4, 2)
     yield Rows(2, 2, 3, 2)
     for _ in range(20):
@@ -136,32 +107,20 @@ def big_step(model, pieces, optimizer):
 
 
 def clipped_by_loops(weights, grads, lr, max_norm):
-    squares = 0.0
-    for grad in grads:
-        for slope in grad.flatten().tolist():
-            squares += slope * slope
-    norm = squares**0.5
-    out = []
-    for w, grad in zip(weights, grads, strict=True):
-        new = []
-        for one, slope in zip(w.flatten().tolist(), grad.flatten().tolist(), strict=True):
-            if norm > max_norm:
-                slope = slope * max_norm / norm
-            new.append(one - lr * slope)
-        out.append(torch.tensor(new).view(w.shape))
-    return out
+    norm = sum(slope**2 for grad in grads for slope in grad.flatten().tolist()) ** 0.5
+    if norm > max_norm:
+        grads = [grad * max_norm / norm for grad in grads]
+    return [w - lr * grad for w, grad in zip(weights, grads, strict=True)]
 
 
-def weights_and_gradients(rng: random.Random) -> Iterator[tuple]:
+def weights_and_gradients(rng: Dice) -> Iterator[tuple]:
     """Long and short gradients, in turn; a pencil case first."""
     yield [torch.zeros(2)], [torch.tensor([3.0, 4.0])], 1.0, 1.0
     yield [torch.zeros(1), torch.ones(1)], [torch.tensor([3.0]), torch.tensor([4.0])], 0.5, 1.0
     yield [torch.ones(2)], [torch.zeros(2)], 0.5, 1.0  # nothing to shorten, nothing to divide by
     for case in range(20):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         shapes = [(2, 3), (3,), (1, 2)][: 1 + case % 3]
-        weights = [torch.randn(shape, generator=dice) for shape in shapes]
-        grads = [torch.randn(shape, generator=dice) for shape in shapes]
+        weights, grads = ([rng.randn(*shape) for shape in shapes] for _ in range(2))
         long = torch.stack([grad.norm() for grad in grads]).norm().item()
         max_norm = rng.choice([0.25, 0.5, 1.0]) * (1 if case % 4 else 4)
         size = max_norm / long * (rng.uniform(1.5, 5) if case % 4 else rng.uniform(0.2, 0.9))
@@ -193,8 +152,8 @@ class Kind:
         return " ".join(self.names) + "".join(special)
 
 
-def toy(kind: Kind) -> nn.Module:
-    """A model with the kinds of parts that GPTs have, and one with three axes."""
+def in_a_toy(decaying: Callable, kind: Kind) -> list[str]:
+    """What is found in a model with the kinds of parts that GPTs have, and one with three axes."""
     width = kind.width
     parts = {
         "wte": lambda: nn.Embedding(5, width),
@@ -212,39 +171,28 @@ def toy(kind: Kind) -> nn.Module:
     if kind.frozen:
         model["mlp"].requires_grad_(False)
     model.register_buffer("mask", torch.ones(width, width).tril())
-    return model
+    return decaying(model)
 
 
 def decaying_by_loops(model):
     seen, out = [], []
     for name, p in model.named_parameters(remove_duplicate=False):
-        if any(p is other for other in seen):
-            continue
-        seen.append(p)
-        if p.requires_grad and len(p.shape) > 1:
+        if p.requires_grad and len(p.shape) > 1 and not any(p is other for other in seen):
             out.append(name)
+        seen.append(p)
     return out
 
 
-def kinds_of_models(rng: random.Random) -> Iterator[Kind]:
+def kinds_of_models(rng: Dice) -> Iterator[Kind]:
     for case in range(22):
-        others = ["mlp", "ln", "plain", "gate", "norm", "conv"]
-        rng.shuffle(others)
-        names = ["wte", *others[: rng.randint(3, 5)]]
-        needed = ["mlp", "ln", *(["conv"] if case % 2 else [])]
-        for name in needed:
-            if name not in names:
-                names.insert(1, name)
-        yield Kind(tuple(names), rng.randint(2, 4), case % 3 != 2, case % 4 == 3)
-
-
-def on_a_model(decaying: Callable, kind: Kind) -> list[str]:
-    """What is found in a model of this kind."""
-    return decaying(toy(kind))
+        some = rng.sample(["plain", "gate", "norm"], rng.randint(1, 3))
+        names = ["mlp", "ln", *["conv"] * (case % 2), *some]
+        rng.shuffle(names)
+        yield Kind(("wte", *names), rng.randint(2, 4), case % 3 != 2, case % 4 == 3)
 
 
 @exercise(
-    "14.4", subgoal="schedule", spec=decaying_by_loops, inputs=kinds_of_models, observe=on_a_model
+    "14.4", subgoal="schedule", spec=decaying_by_loops, inputs=kinds_of_models, observe=in_a_toy
 )
 def decaying(model):
     # the names of all parameters that decay, each once, in PyTorch's order

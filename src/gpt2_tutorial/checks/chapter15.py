@@ -1,12 +1,11 @@
 """The exercises of chapter 15: a header by hand, batches, whole documents, a save without fear."""
 
-import random
 from dataclasses import dataclass, field
 from itertools import product
 
 import torch
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "15.1", __name__, subgoal="cut", stub="answer = None  # for example [8, 65]",
@@ -23,7 +22,7 @@ def next_batch_by_loops(tokens, position, B, T):
     return torch.tensor(x), torch.tensor(y), position + B * T
 
 
-def places_to_read(rng: random.Random):
+def places_to_read(rng: Dice):
     """A ring of tokens without repeats, a position somewhere in it or behind, and sizes."""
     for number in range(24):
         B, T = rng.randint(2, 3), rng.randint(2, 4)
@@ -52,7 +51,7 @@ def split_by_loops(ids, end, every):
     return torch.tensor(train, dtype=torch.long), torch.tensor(val, dtype=torch.long)
 
 
-def documents_to_split(rng: random.Random):
+def documents_to_split(rng: Dice):
     """Ids (N,) with an end-of-text behind every document, sometimes an unfinished one last."""
     for number in range(22):
         every, end = rng.randint(2, 4), rng.randint(0, 1) * 50
@@ -76,21 +75,16 @@ class Disk:
     """A disk that notes what is done to it, and can play every kill and every power cut."""
 
     now: dict
-    unsynced: set = field(default_factory=set)
+    synced: dict = field(default_factory=dict)  # what a power cut leaves of each file
     moved: list = field(default_factory=list)  # (new name, what it was before), not synced yet
-    states: list = field(default_factory=list)  # (what a kill leaves, what power cuts leave)
-
-    def __post_init__(self):
-        self._note()
+    left: list = field(default_factory=list)  # (by what, what it leaves), of every moment
 
     def write(self, name: str, data: str) -> None:
         if name not in self.now:
             self.moved.append((name, None))
-        self.now[name] = data[: len(data) // 2]
-        self._note()  # in the middle of it
-        self.now[name] = data
-        self.unsynced.add(name)
-        self._note()
+        for written in (data[: len(data) // 2], data):  # in the middle of it, and at its end
+            self.now[name], self.synced[name] = written, ""
+            self._note()
 
     def sync(self, name: str) -> None:
         if name == ".":
@@ -98,33 +92,31 @@ class Disk:
         elif name not in self.now:
             raise FileNotFoundError(f"there is no {name!r} to sync")
         else:
-            self.unsynced.discard(name)
+            self.synced[name] = self.now[name]
         self._note()
 
     def rename(self, old: str, new: str) -> None:
         if old not in self.now:
             raise FileNotFoundError(f"there is no {old!r} to rename")
         self.moved.append((new, self.now.get(new)))
-        self.now[new] = self.now.pop(old)
-        self.unsynced.discard(new)
-        if old in self.unsynced:
-            self.unsynced.symmetric_difference_update({old, new})
+        self.now[new], self.synced[new] = self.now.pop(old), self.synced.pop(old)
         self._note()
 
     def _note(self) -> None:
-        cut = {name: "" if name in self.unsynced else data for name, data in self.now.items()}
-        left = []
-        for undo in product((False, True), repeat=len(self.moved)):  # each for itself
-            left.append(dict(cut))
+        self.left.append(("a kill", dict(self.now)))
+        self.left += [("a power cut", kept) for kept in self.after_power_cuts()]
+
+    def after_power_cuts(self) -> list[dict]:
+        """What is there after one: of what moved, each for itself may be undone."""
+        kept = []
+        for undo in product((False, True), repeat=len(self.moved)):
+            kept.append(dict(self.synced))
             for (new, before), undone in reversed([*zip(self.moved, undo, strict=True)]):
                 if undone:
-                    left[-1].pop(new, None)
+                    kept[-1].pop(new, None)
                 if undone and before is not None:
-                    left[-1][new] = before
-        self.states.append((dict(self.now), left))
-
-    def __repr__(self) -> str:
-        return "disk"
+                    kept[-1][new] = before
+        return kept
 
 
 def found_in(disk: dict, files: dict, manifest: str) -> str:
@@ -141,16 +133,14 @@ def found_in(disk: dict, files: dict, manifest: str) -> str:
 
 def after_every_moment(save, files: dict, manifest: str) -> str:
     """Let `save` work on a disk, and list what is lost by a kill or a power cut at any moment."""
-    disk = Disk(now={"manifest": "old"})
+    disk = Disk({"manifest": "old"}, {"manifest": "old"})
     save(disk, files, manifest)
-    kills = [("a kill", kept) for kept, _ in disk.states]
-    cuts = [("a power cut", kept) for _, left in disk.states for kept in left]
     lost = {
         f"{what} leaves {found}"
-        for what, kept in kills + cuts
+        for what, kept in disk.left
         if (found := found_in(kept, files, manifest)) not in ("the old one", "the new one")
     }
-    ends = {found_in(kept, files, manifest) for kept in disk.states[-1][1]}
+    ends = {found_in(kept, files, manifest) for kept in disk.after_power_cuts()}
     lost |= {f"a power cut after save leaves {found}" for found in ends - {"the new one"}}
     return "; ".join(sorted(lost)) or "nothing is ever lost"
 
@@ -160,14 +150,13 @@ def save_in_other_order(disk, files, manifest):
     disk.sync("manifest.part")
     for name, data in files.items():
         disk.write(name, data)
-    for name in files:
         disk.sync(name)
     disk.sync(".")
     disk.rename("manifest.part", "manifest")
     disk.sync(".")
 
 
-def files_to_save(rng: random.Random):
+def files_to_save(rng: Dice):
     """Two or three files of a checkpoint, and the manifest that names them."""
     for step in range(20):
         names = rng.sample(["model", "optimizer", "loader", "dice"], rng.randint(2, 3))

@@ -1,12 +1,10 @@
 """The exercises of chapter 16: who am I, what do I read, what do we share, and which bug is it?"""
 
-import random
-
 import torch
 import torch.nn as nn
 
 from gpt2_tutorial.checks.compare import same
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "16.1", __name__, subgoal="name", stub="answer = None  # for example [13, 5, 16]",
@@ -17,18 +15,15 @@ value_exercise(
 def places_by_loops(sizes, n, rank, world_size):
     found = []
     for shard, size in enumerate(sizes):
-        rounds = 0
-        for number in range(size):
+        for number in range(size):  # of rounds, more than there can be
             last_target = (number + 1) * world_size * n
             if last_target < size:
-                rounds += 1
-        for number in range(rounds):
-            pieces_before = number * world_size + rank
-            found.append((shard, pieces_before * n))
+                pieces_before = number * world_size + rank
+                found.append((shard, pieces_before * n))
     return found
 
 
-def shards_to_read(rng: random.Random):
+def shards_to_read(rng: Dice):
     """Sizes of shards, tokens of a piece, a rank and a world; some end exactly with a round."""
     yield [25, 13], 4, 1, 3
     yield [24, 25], 4, 0, 3
@@ -53,37 +48,27 @@ def places(sizes, n, rank, world_size):
 
 
 def all_reduce_by_loops(gradients):
-    out = []
-    for _ in gradients:
-        mine = {}
-        for name in gradients[0]:
-            total = torch.zeros_like(gradients[0][name])
-            for other in gradients:
-                total = total + other[name]
-            mine[name] = total / len(gradients)
-        out.append(mine)
+    out = [{} for _ in gradients]
+    for name in gradients[0]:
+        for mine in out:
+            mine[name] = sum(brought[name] for brought in gradients) / len(gradients)
     return out
 
 
-def gradients_to_share(rng: random.Random):
+def gradients_to_share(rng: Dice):
     """Gradients of two to four ranks; some list the same names in another order."""
     yield [{"w": torch.tensor([2.0, 4.0])}, {"w": torch.tensor([6.0, 0.0])}]
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         shapes = {"weight": (rng.randint(2, 3), rng.randint(2, 3)), "bias": (rng.randint(2, 3),)}
         if i % 4 == 1:
             shapes["bias"] = shapes["weight"]
         brought = [
-            {name: torch.randint(-9, 10, shape, generator=dice).float()
-             for name, shape in shapes.items()}
+            {name: (4 * rng.randn(*shape)).round() for name, shape in shapes.items()}
             for _ in range(rng.randint(3 if i % 4 == 1 else 2, 4))
-        ]  # fmt: skip
+        ]
         if i % 4 == 1:
             brought[-1] = dict(reversed(brought[-1].items()))
         yield brought
-
-
-SHARED = "one tensor in the hands of several ranks"
 
 
 def each_its_own(reduce, gradients):
@@ -93,7 +78,8 @@ def each_its_own(reduce, gradients):
     if not is_hard or not same(all_reduce_by_loops(gradients), held):
         return held
     places = [mine[name].data_ptr() for mine in held for name in mine]
-    return held if len(set(places)) == len(places) else SHARED
+    shared = len(set(places)) < len(places)
+    return "one tensor in the hands of several ranks" if shared else held
 
 
 @exercise(
@@ -133,19 +119,13 @@ class Wrapped(nn.Module):
 
 def both_ranks(train, seed, steps):
     """Train as rank 0 and as rank 1, and say what each holds in the end."""
-    dice = torch.Generator().manual_seed(seed)
-    weight = torch.randn(1, 3, generator=dice)
-    shares = [
-        [(torch.randn(4, 3, generator=dice), torch.randn(4, 1, generator=dice))
-         for _ in range(steps)]
-        for _ in range(2)
-    ]  # fmt: skip
-    held = {}
+    dice, held = Dice(seed), {}
+    weight = dice.randn(1, 3)
+    shares = [[(dice.randn(4, 3), dice.randn(4, 1)) for _ in range(steps)] for _ in range(2)]
     for rank in (0, 1):
         model = nn.Linear(3, 1, bias=False)
         model.weight.data.copy_(weight)
-        others = shares[1 - rank]
-        found = train(model, lambda m, others=others: Wrapped(m, others), shares[rank])
+        found = train(model, lambda m, others=shares[1 - rank]: Wrapped(m, others), shares[rank])
         if found is None:
             return None
         held[f"rank {rank}"] = found.detach().clone() if torch.is_tensor(found) else found
@@ -153,21 +133,16 @@ def both_ranks(train, seed, steps):
 
 
 def one_process(model, wrap, batches):
-    theirs = wrap(model).others
-    weight = model.weight.detach()[0].tolist()
-    for (x, y), (their_x, their_y) in zip(batches, theirs, strict=True):
-        rows = [*zip(x.tolist(), y.tolist(), strict=True)]
-        rows += zip(their_x.tolist(), their_y.tolist(), strict=True)
-        slope = [0.0, 0.0, 0.0]
-        for row, (target,) in rows:
-            error = sum(w * number for w, number in zip(weight, row, strict=True)) - target
-            for i, number in enumerate(row):
-                slope[i] += 2 * error * number / len(rows)
-        weight = [w - 0.1 * s for w, s in zip(weight, slope, strict=True)]
-    return torch.tensor([weight])
+    """All rows of a step as one batch, and its gradient by the formula for a straight line."""
+    weight = model.weight.detach()
+    for mine, theirs in zip(batches, wrap(model).others, strict=True):
+        x, y = (torch.cat(both) for both in zip(mine, theirs, strict=True))
+        misses = x @ weight.T - y  # (N, 1)
+        weight = weight - 0.1 * (2 * misses * x).mean(0)
+    return weight
 
 
-def runs_to_train(rng: random.Random):
+def runs_to_train(rng: Dice):
     """A seed and a number of steps."""
     for i in range(20):
         yield rng.randrange(2**31), 2 + i % 4

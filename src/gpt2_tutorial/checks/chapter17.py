@@ -1,10 +1,12 @@
 """The exercises of chapter 17: in which order, how often, what a kill costs, and who stops."""
 
-import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
 
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 value_exercise(
     "17.1", __name__, subgoal="hold", stub='answer = None  # for example "ABCDEFGH"',
@@ -61,35 +63,26 @@ class Meeting:
 
 def of_all_ranks(steps_taken: Callable, max_steps: int, pieces: int, asked_at: list) -> object:
     """What every rank returns; `asked_at` says at which of its looks each is asked to stop."""
-    meeting, results = Meeting(len(asked_at)), {}
+    meeting, ranks = Meeting(len(asked_at)), range(len(asked_at))
 
-    def run(rank: int) -> None:
-        looks = iter(range(10**9))
+    def run(rank: int) -> object:
+        looks = count()
 
         def asked() -> bool:  # a signal is heard once, and from then on the answer is yes
             return asked_at[rank] is not None and next(looks) >= asked_at[rank]
 
         try:
-            results[rank] = steps_taken(
-                max_steps, pieces, asked, lambda flag: meeting.any_rank(rank, flag)
-            )
+            return steps_taken(max_steps, pieces, asked, partial(meeting.any_rank, rank))
         except WaitsForEver:
-            results[rank] = "waits for ever"
-        except Exception as error:
-            results[rank] = error
-        meeting.leave()
+            return "waits for ever"
+        finally:
+            meeting.leave()
 
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(len(asked_at))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for result in results.values():
-        if isinstance(result, Exception):
-            raise result
-    if all(result is None for result in results.values()):
+    with ThreadPoolExecutor(len(ranks)) as pool:
+        results = list(pool.map(run, ranks))
+    if all(result is None for result in results):
         return None
-    return {f"rank {rank}": results[rank] for rank in sorted(results)}
+    return {f"rank {rank}": result for rank, result in zip(ranks, results, strict=True)}
 
 
 def look_by_look(max_steps, pieces, asked, any_rank):
@@ -101,7 +94,7 @@ def look_by_look(max_steps, pieces, asked, any_rank):
     return looks // pieces
 
 
-def runs_to_stop(rng: random.Random):
+def runs_to_stop(rng: Dice):
     """Steps, pieces of a step, and for each rank the look at which it is asked, or None."""
     yield 5, 2, [None, 4]
     yield 4, 3, [7, None]
@@ -110,8 +103,7 @@ def runs_to_stop(rng: random.Random):
     for i in range(20):
         max_steps, pieces, ranks = rng.randint(3, 8), rng.randint(2, 4), rng.randint(2, 4)
         asked_at: list[int | None] = [None] * ranks
-        asked_at[rng.randrange(ranks)] = rng.randrange(max_steps * pieces)
-        if i % 3 == 0:
+        for _ in range(1 if i % 3 else 2):
             asked_at[rng.randrange(ranks)] = rng.randrange(max_steps * pieces)
         yield max_steps, pieces, asked_at
 

@@ -1,19 +1,17 @@
 """The exercises of chapter 18: rotary positions, RMSNorm, a gate, shared heads, Muon, a cache."""
 
 import math
-import random
 
 import torch
 import torch.nn.functional as F
 
 from gpt2_tutorial.checks.judges import attention_by_loops
-from gpt2_tutorial.checks.registry import exercise, value_exercise
+from gpt2_tutorial.checks.registry import Dice, exercise, value_exercise
 
 
 def turn_by_loops(x, speeds):
-    T, D = x.shape
-    half, out = D // 2, torch.empty_like(x)
-    for t in range(T):
+    half, out = len(speeds), torch.empty_like(x)
+    for t in range(len(x)):
         for i in range(half):
             angle = t * speeds[i].item()
             a, b = x[t, i].item(), x[t, i + half].item()
@@ -22,16 +20,14 @@ def turn_by_loops(x, speeds):
     return out
 
 
-def arrows_to_turn(rng: random.Random):
+def arrows_to_turn(rng: Dice):
     """Tokens (T, D) and a speed for each pair; a quarter turn a place first."""
     quarter = torch.tensor([math.pi / 2])
     yield torch.tensor([[1.0, 0.0]] * 4), quarter
     yield torch.tensor([[1.0, 2.0]] * 3), quarter
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         T, pairs = 3 + i % 3, 2 + i // 3 % 2
-        x = torch.randn(T, 2 * pairs, generator=dice)
-        yield x, 0.2 + torch.rand(pairs, generator=dice)
+        yield rng.randn(T, 2 * pairs), 0.2 + rng.rand(pairs)
 
 
 @exercise("18.1", subgoal="turn", spec=turn_by_loops, inputs=arrows_to_turn, atol=1e-4)
@@ -45,27 +41,22 @@ def turn(x, speeds):
 
 
 def rms_norm_by_loops(x, gain, eps=1e-6):
-    out = torch.empty_like(x)
-    for b in range(x.shape[0]):
-        for t in range(x.shape[1]):
-            numbers = x[b, t].tolist()
-            mean_square = sum(number**2 for number in numbers) / len(numbers)
-            for c, number in enumerate(numbers):
-                out[b, t, c] = number / math.sqrt(mean_square + eps) * gain[c].item()
-    return out
+    rows = []
+    for numbers in x.flatten(0, 1).tolist():
+        mean_square = sum(number**2 for number in numbers) / len(numbers)
+        rows.append([number / math.sqrt(mean_square + eps) for number in numbers])
+    return torch.tensor(rows).view(x.shape) * gain
 
 
-def streams_to_level(rng: random.Random):
+def streams_to_level(rng: Dice):
     """A stream (B, T, C), a gain and an eps; some numbers are so small that eps matters."""
     yield torch.tensor([[[1.0, 7.0], [7.0, -1.0]]]), torch.ones(2), 1e-6
     small = 0.01 * torch.tensor([[[1.0, 2.0, 3.0, 4.0], [4.0, 4.0, 2.0, 2.0]]] * 2)
     yield small, torch.ones(4), 1e-4
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, T, C = (3, 3, 3) if i == 0 else (rng.randint(2, 3), rng.randint(2, 4), rng.randint(3, 6))
-        x = torch.randn(B, T, C, generator=dice) + rng.randint(-2, 2)
-        gain = 1 + torch.rand(C, generator=dice)
-        yield rng.choice([0.01, 1.0, 10.0]) * x, gain, rng.choice([1e-6, 1e-4])
+        x = rng.choice([0.01, 1.0, 10.0]) * (rng.randn(B, T, C) + rng.randint(-2, 2))
+        yield x, 1 + rng.rand(C), rng.choice([1e-6, 1e-4])
 
 
 @exercise(
@@ -81,24 +72,18 @@ def rms_norm(x, gain, eps=1e-6):
 def gated_by_loops(x, gate, up, down):
     rows = []
     for token in x.flatten(0, 1):
-        inside = []
-        for m in range(gate.shape[1]):
-            asks = sum(token[c].item() * gate[c, m].item() for c in range(len(token)))
-            says = sum(token[c].item() * up[c, m].item() for c in range(len(token)))
-            inside.append(asks / (1 + math.exp(-asks)) * says)
-        rows.append(torch.tensor(inside) @ down)
+        asks, says = token @ gate, token @ up
+        rows.append((asks / (1 + torch.exp(-asks)) * says) @ down)
     return torch.stack(rows).view(x.shape)
 
 
-def tokens_and_maps(rng: random.Random):
+def tokens_and_maps(rng: Dice):
     """Tokens (B, T, C) and the three maps of a gated network with M numbers inside."""
     yield torch.ones(1, 1, 1), torch.tensor([[3.0]]), torch.tensor([[2.0]]), torch.ones(1, 1)
     yield torch.ones(1, 1, 1), torch.tensor([[-3.0]]), torch.tensor([[2.0]]), torch.ones(1, 1)
     for _ in range(20):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         B, T, C, M = rng.randint(1, 2), rng.randint(2, 3), rng.randint(2, 3), rng.randint(4, 5)
-        shapes = (B, T, C), (C, M), (C, M), (M, C)
-        yield tuple(torch.randn(shape, generator=dice) for shape in shapes)
+        yield rng.randn(B, T, C), *rng.randn(2, C, M), rng.randn(M, C)
 
 
 @exercise("18.3", subgoal="gate", spec=gated_by_loops, inputs=tokens_and_maps, atol=1e-4)
@@ -117,14 +102,12 @@ def grouped_by_loops(q, k, v):
     return out
 
 
-def heads_that_share(rng: random.Random):
+def heads_that_share(rng: Dice):
     """Queries of H heads, keys and values of K; K divides H."""
     for i in range(22):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         H, K = ((4, 2), (6, 3), (6, 2), (4, 4), (3, 1), (8, 2))[i % 6]
         B, T, D = 1 + i % 2, 2 + i % 3, 2 + i // 3 % 2
-        shapes = (B, H, T, D), (B, K, T, D), (B, K, T, D)
-        yield tuple(2 * torch.randn(shape, generator=dice) for shape in shapes)
+        yield 2 * rng.randn(B, H, T, D), *2 * rng.randn(2, B, K, T, D)
 
 
 @exercise("18.4", subgoal="share", spec=grouped_by_loops, inputs=heads_that_share, atol=1e-4)
@@ -144,18 +127,16 @@ def near_one_by_singular_values(g, steps, a, b, c):
     return u @ torch.diag(s) @ vt
 
 
-def matrices_to_level(rng: random.Random):
+def matrices_to_level(rng: Dice):
     """Matrices with more columns than rows or as many, a count of steps, three coefficients."""
     quintic = (3.4445, -4.7750, 2.0315)
     yield torch.tensor([[2.0, 1.0], [1.0, 2.0]], dtype=torch.float64), 1, *quintic
     yield torch.tensor([[0.3, 0.0], [0.0, 0.1]], dtype=torch.float64), 2, *quintic
     for i in range(20):
-        dice = torch.Generator().manual_seed(rng.randrange(2**31))
         rows = rng.randint(2, 4)
-        g = torch.randn(rows, rows + i % 2, generator=dice, dtype=torch.float64)
-        length = rng.choice([0.3, 0.7, 1.6])
+        g = rng.randn(rows, rows + i % 2).double()
         coefficients = quintic if i % 3 else (2.0, -1.5, 0.5)
-        yield length * g / g.norm(), 2 + i % 2, *coefficients
+        yield rng.choice([0.3, 0.7, 1.6]) * g / g.norm(), 2 + i % 2, *coefficients
 
 
 @exercise(

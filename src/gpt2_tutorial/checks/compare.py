@@ -79,9 +79,7 @@ def as_tensor(value: object) -> torch.Tensor | None:
         return value.detach().cpu()
     if is_array(value):
         return or_else(None, lambda: torch.as_tensor(value.tolist(), dtype=_dtype(value)))
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return torch.tensor(float(value), dtype=torch.float64)
-    if isinstance(value, float):
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 2**63):
         return torch.tensor(float(value), dtype=torch.float64)
     return torch.tensor(value) if isinstance(value, (int, complex)) else None
 
@@ -129,10 +127,8 @@ def _numbers(
     if given is None or (scalar_for_tensor and given.dim() == 0):
         return _type(expected, got, where)
     if wanted.shape != given.shape:
-        return Difference(
-            "shape",
-            f"{where} has the shape {tuple(given.shape)}; it should be {tuple(wanted.shape)}.",
-        )
+        has, needs = tuple(given.shape), tuple(wanted.shape)
+        return Difference("shape", f"{where} has the shape {has}; it should be {needs}.")
     if wanted.dtype == given.dtype and torch.equal(wanted, given):
         return None  # as most are, and nothing is faster to say
     wrong = ~_close(wanted, given, atol)
@@ -140,19 +136,15 @@ def _numbers(
     # whole numbers may come as floats of the same value; the other way round, halves get lost
     needs_kind = strict or kinds[0] != "int" or bool(wrong.any())
     if tensors and kinds[0] != kinds[1] and needs_kind:
-        return Difference(
-            "dtype",
-            f"{where} has numbers of type {_short_dtype(given)}; "
-            f"they should be {_short_dtype(wanted)}.",
-        )
+        has, needs = (str(tensor.dtype).removeprefix("torch.") for tensor in (given, wanted))
+        return Difference("dtype", f"{where} has numbers of type {has}; they should be {needs}.")
     return _first_wrong(wanted, given, wrong, where) if wrong.any() else None
 
 
 def _close(wanted: torch.Tensor, given: torch.Tensor, atol: float) -> torch.Tensor:
     if not any(t.is_floating_point() or t.is_complex() for t in (wanted, given)):
         return wanted == given
-    complex_ = wanted.is_complex() or given.is_complex()
-    wide = torch.complex128 if complex_ else torch.float64
+    wide = torch.complex128 if wanted.is_complex() or given.is_complex() else torch.float64
     relative = RELATIVE if atol and kind_of(wanted) != "int" else 0.0
     # relative to what is wanted, and so that comes second
     return torch.isclose(given.to(wide), wanted.to(wide), relative, atol, equal_nan=True)
@@ -171,10 +163,6 @@ def _first_wrong(
     return Difference("value", f"{place} should be {short(a, digits=6)}, not {short(b, digits=6)}.")
 
 
-def _short_dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
 def _sequences(
     expected: list | tuple, got: object, atol: float, strict: bool, where: str
 ) -> Difference | None:
@@ -191,8 +179,7 @@ def _sequences(
         )
     inside = where[0].lower() + where[1:]
     for i, (a, b) in enumerate(zip(expected, got, strict=True)):
-        found = difference(a, b, atol, strict=strict, where=f"Item {i} of {inside}")
-        if found:
+        if found := difference(a, b, atol, strict=strict, where=f"Item {i} of {inside}"):
             return found
     return None
 
@@ -211,7 +198,6 @@ def _dicts(expected: dict, got: dict, atol: float, strict: bool, where: str) -> 
     inside = where[0].lower() + where[1:]
     for key, value in expected.items():
         place = f"The entry for {short(key)} in {inside}"
-        found = difference(value, got[key], atol, strict=strict, where=place)
-        if found:
+        if found := difference(value, got[key], atol, strict=strict, where=place):
             return found
     return None

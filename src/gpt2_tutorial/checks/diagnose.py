@@ -43,11 +43,10 @@ class Trial:
     @cached_property
     def wrong(self) -> list[int]:
         """Numbers of the cases whose answer is not the expected one."""
-        atol = self.exercise.atol
-        pairs = zip(self.expected, self.got, strict=True)
-        return [i for i, (want, got) in enumerate(pairs) if not alike(want, got, atol)]
+        pairs = enumerate(zip(self.expected, self.got, strict=True))
+        return [i for i, (want, got) in pairs if not alike(want, got, self.exercise.atol)]
 
-    @property
+    @cached_property
     def changed(self) -> list[int]:
         """Numbers of the cases whose arguments were changed although the spec leaves them."""
         pairs = enumerate(zip(self.expected, self.got, strict=True))
@@ -118,8 +117,7 @@ def diagnose_function(exercise: Exercise, account: Account, seed: int = 0) -> tu
     cases = exercise.cases(seed)
     expected = [exercise._call(exercise.spec, case) for case in cases]
     trial = Trial(exercise, cases, expected, account.got)
-    wrong, changed = trial.wrong, trial.changed
-    if not wrong and not changed:
+    if not trial.wrong and not trial.changed:
         if not account.borrowed:
             return Diagnosis("passed", "passed"), trial
         sentence = (
@@ -127,24 +125,25 @@ def diagnose_function(exercise: Exercise, account: Account, seed: int = 0) -> tu
             "asks you to do without: write it by hand, this once."
         )
         return Diagnosis("wrong", "borrowed", sentence), trial
-    found = (step(trial, wrong, changed) for step in LADDER)
+    found = (step(trial) for step in LADDER)
     return next(diagnosis for diagnosis in found if diagnosis), trial
 
 
-def _known_mistake(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
-    first = (wrong or changed)[0]
+def _known_mistake(trial: Trial) -> Diagnosis | None:
+    first = (trial.wrong or trial.changed)[0]
     for name, mutant in trial.exercise.mutants.items():
-        if behaves_like(trial, mutant, wrong):
+        if behaves_like(trial, mutant):
             return Diagnosis("wrong", "mutant", mutant.sentence, first, name)
     return None
 
 
-def behaves_like(trial: Trial, mutant: Mutant, wrong: list[int]) -> bool:
+def behaves_like(trial: Trial, mutant: Mutant) -> bool:
     """Say whether the answer did on every case what the mutant does, and the mutant is wrong."""
     exercise, proven_wrong = trial.exercise, False
-    order = [*wrong, *(i for i in range(len(trial.cases)) if i not in wrong)]
+    order = sorted(range(len(trial.cases)), key=lambda i: i not in trial.wrong)
     for i in order:
-        made, got, want = exercise._call(mutant.answer, trial.cases[i]), *_pair(trial, i)
+        got, want = trial.got[i], trial.expected[i]
+        made = exercise._call(mutant.answer, trial.cases[i])
         if not alike(made, got, exercise.atol, strict=True) or made.changed != got.changed:
             return False
         as_asked = alike(want, made, exercise.atol) and made.changed == want.changed
@@ -152,12 +151,8 @@ def behaves_like(trial: Trial, mutant: Mutant, wrong: list[int]) -> bool:
     return proven_wrong
 
 
-def _pair(trial: Trial, index: int) -> tuple[CallResult, CallResult]:
-    return trial.got[index], trial.expected[index]
-
-
-def _raised(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
-    where = [i for i in wrong if trial.got[i].error is not None]
+def _raised(trial: Trial) -> Diagnosis | None:
+    where = [i for i in trial.wrong if trial.got[i].error is not None]
     if not where:
         return None
     text, error = trial.got[where[0]].text(), trial.got[where[0]].error
@@ -170,53 +165,50 @@ def _raised(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | N
     return Diagnosis("wrong", "raised", f"Your function raised {text}{count}.{advice}", where[0])
 
 
-def _no_return(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+def _no_return(trial: Trial) -> Diagnosis | None:
     values = [outcome.value for outcome in trial.got]
     if all(value is Ellipsis for value in values):
-        return Diagnosis("wrong", "no return", "Your function still returns `...`.", wrong[0])
-    if not wrong or any(value is not None for value in values):
+        return Diagnosis("wrong", "no return", "Your function still returns `...`.", trial.wrong[0])
+    if not trial.wrong or any(value is not None for value in values):
         return None
     sentence = "Your function returns nothing: the line with `return` is missing."
     if any(outcome.printed for outcome in trial.got):
         sentence = "Your function prints its answer and returns nothing: use `return`."
-    return Diagnosis("wrong", "no return", sentence, wrong[0])
+    return Diagnosis("wrong", "no return", sentence, trial.wrong[0])
 
 
-def _in_place(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
-    if not changed:
+def _in_place(trial: Trial) -> Diagnosis | None:
+    if not trial.changed:
         return None
-    place = trial.got[changed[0]].changed
-    which = "its argument" if len(trial.cases[changed[0]]) == 1 else f"its argument {place + 1}"
+    first = trial.changed[0]
+    place = trial.got[first].changed
+    which = "its argument" if len(trial.cases[first]) == 1 else f"its argument {place + 1}"
     sentence = (
         f"Your function changes {which} in place, so the caller's data is lost. "
         "Make a new value instead."
     )
-    return Diagnosis("wrong", "in place", sentence, changed[0])
+    return Diagnosis("wrong", "in place", sentence, first)
 
 
-def _frozen(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
+def _frozen(trial: Trial) -> Diagnosis | None:
     def constant(outcomes: list[CallResult]) -> bool:
         return all(alike(outcomes[0], other, 0.0, strict=True) for other in outcomes[1:])
 
     if len(trial.cases) < 2 or not constant(trial.got) or constant(trial.expected):
         return None
-    if _compared(trial, wrong[0], len(wrong))[0] == "nan":  # that says more
+    if _compared(trial, trial.wrong[0])[0] == "nan":  # that says more
         return None
     sentence = "Your function gives the same answer for every input. Does it use its arguments?"
-    return Diagnosis("wrong", "frozen", sentence, wrong[0])
+    return Diagnosis("wrong", "frozen", sentence, trial.wrong[0])
 
 
-def _smallest(trial: Trial, wrong: list[int], changed: list[int]) -> Diagnosis | None:
-    found = {}
-    for i in wrong:
-        kind, sentence = _compared(trial, i, len(wrong))
-        found.setdefault(kind, (i, sentence))
-    kind = next(kind for kind in KINDS if kind in found)
-    index, sentence = found[kind]
-    return Diagnosis("wrong", kind, sentence, index)
+def _smallest(trial: Trial) -> Diagnosis | None:
+    found = {i: _compared(trial, i) for i in trial.wrong}
+    index = min(found, key=lambda i: KINDS.index(found[i][0]))
+    return Diagnosis("wrong", *found[index], index)
 
 
-def _compared(trial: Trial, index: int, wrong: int) -> tuple[str, str]:
+def _compared(trial: Trial, index: int) -> tuple[str, str]:
     want, got = trial.expected[index], trial.got[index]
     if want.error is not None:
         name = want.error.kinds[0].split(".")[-1]
@@ -225,7 +217,7 @@ def _compared(trial: Trial, index: int, wrong: int) -> tuple[str, str]:
     if got.value is None:
         sentence = "On this input your function returns nothing: one path has no `return`."
     if kind == "value" and not or_else(False, _is_large, want.value):
-        total = len(trial.cases)
+        total, wrong = len(trial.cases), len(trial.wrong)
         sentence = f"{total - wrong} of {total} cases are right. Here is the first that is not."
     return kind, sentence
 

@@ -190,8 +190,8 @@ def edited(body: str, mistake: Mistake) -> str:
                     f"{mistake.where}: {old!r} stands {_times(count)} in the solution."
                 )
             text = text.replace(old, new)
-    for hunk in _hunks(mistake.block):
-        text = _patched(text, hunk, mistake.where)
+    if mistake.block:
+        text = _patched(text, mistake.block, mistake.where)
     if text == body:
         raise ValueError(f"{mistake.where}: {mistake.name!r} changes nothing.")
     return text
@@ -211,23 +211,13 @@ def _edits(mistake: Mistake) -> list[tuple[str, str, str]]:
     return EDIT.findall(mistake.change)
 
 
-def _hunks(lines: tuple[str, ...]) -> list[list[str]]:
-    hunks: list[list[str]] = [[]]
-    for line in lines:
-        if line.startswith("@@"):
-            hunks.append([])
-        else:
-            hunks[-1].append(line or " ")
-    return [hunk for hunk in hunks if hunk]
-
-
-def _patched(text: str, hunk: list[str], where: str) -> str:
-    """Put a hunk's new lines in the place of its old ones, which must stand once in the text."""
-    for line in hunk:
-        if line[0] not in " +-":
+def _patched(text: str, diff: tuple[str, ...], where: str) -> str:
+    """Put a diff's new lines in the place of its old ones, which must stand once in the text."""
+    for line in diff:
+        if line[:1] not in {"", " ", "+", "-"}:
             raise ValueError(f"{where}: {line!r} begins with neither a space nor + nor -.")
-    old = "".join(f"\n{line[1:]}" for line in hunk if line[0] != "+")
-    new = "".join(f"\n{line[1:]}" for line in hunk if line[0] != "-")
+    old = "".join(f"\n{line[1:]}" for line in diff if line[:1] != "+")
+    new = "".join(f"\n{line[1:]}" for line in diff if line[:1] != "-")
     whole = f"\n{text}\n"
     count = whole.count(f"{old}\n") if old else 0
     if count != 1:

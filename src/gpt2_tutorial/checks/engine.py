@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import string
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gpt2_tutorial.checks.calls import CallResult, own_rng
@@ -77,13 +78,10 @@ def _find(id: object) -> Exercise:
     if id in EXERCISES:
         return EXERCISES[id]
     if isinstance(id, str) and re.fullmatch(r"\d\d\.\d+", id):
-        try:
-            known = [found.id for found in load(id[:2])]
-        except NoExercises:
-            known = []
-        if id in EXERCISES:
-            return EXERCISES[id]
-        if known:
+        with suppress(NoExercises):
+            known = {found.id: found for found in load(id[:2])}
+            if id in known:
+                return known[id]
             names = ", ".join(known)
             raise _Unknown(f"There is no exercise {id!r}. Chapter {id[:2]} has {names}.")
     raise _Unknown(f'There is no exercise {short(id)}. Exercises are named like "01.2".')
@@ -108,8 +106,7 @@ def _value_result(found: Exercise, diagnosis: Diagnosis, answer: object) -> Resu
     if diagnosis.status != "wrong":
         return _good(found, diagnosis, "")
     shown = {"case": "", "got": short(answer, digits=6), "expected": short(found.solution)}
-    used = _placeholders(diagnosis)
-    lines = [] if "got" in used else [f"  your answer  {shown['got']}"]
+    lines = [] if "got" in _placeholders(diagnosis) else [f"  your answer  {shown['got']}"]
     return _bad(found, diagnosis, shown, lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
@@ -25,17 +25,14 @@ def attention_by_loops(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tor
     return torch.stack(rows).view(v.shape)
 
 
-def judged(
-    answer: Callable, loops: Callable, given: Sequence[object], model: Callable, x: torch.Tensor
-) -> dict[str, object]:
+def judged(loops: Callable, answer: Callable, *given: object, probed: tuple = ()) -> dict:
     """Say what an answer gives, what a later token moves, and how far off its gradients are.
 
-    `model` is the answer as a function of tokens (B, T, C) alone, for the probe, and `x` are some.
-    Gradients are compared where the outputs agree, those of all tensors that are `given`.
+    What is `probed` is the answer as a function of tokens (B, T, C) alone, and some tokens; they
+    are the first of what is `given` where nothing else is said. Gradients are compared where the
+    outputs agree, those of all tensors that are `given`.
 
-    >>> square = lambda x: x * x
-    >>> x = torch.ones(1, 2, 1)
-    >>> found = judged(square, lambda x: x**2, [x], square, x)
+    >>> found = judged(lambda x: x**2, lambda x: x * x, torch.ones(1, 2, 1))
     >>> found["probe"], found["gradients off by"]
     ('no leak', 0.0)
     """
@@ -46,7 +43,7 @@ def judged(
     found = {"probe": "no leak", "output": out, "gradients off by": None}
     if not isinstance(out, torch.Tensor) or out.shape != wanted.shape or out.isnan().any():
         return found  # the output is what there is to talk about
-    if leak := first_leak(model, x):
+    if leak := first_leak(*(probed or (lambda x: answer(x, *given[1:]), given[0]))):
         found["probe"] = f"token {leak.changed} moves the output at {leak.moved}"
     if torch.allclose(out, wanted, atol=1e-5):
         places = [i for i, one in enumerate(given) if isinstance(one, torch.Tensor)]

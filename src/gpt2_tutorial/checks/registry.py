@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
+import torch
+
 from gpt2_tutorial.checks import edits
 from gpt2_tutorial.checks.calls import CallResult, call
 from gpt2_tutorial.checks.stubs import bound_name
@@ -25,6 +27,25 @@ GENERIC = (
     "not callable", "raised", "no return", "in place", "frozen",
     "type", "shape", "dtype", "nan", "value", "second", "borrowed",
 )  # fmt: skip
+
+
+class Dice(random.Random):
+    """Python's own dice, which draw tensors as well; what they draw follows from their seed.
+
+    >>> Dice(0).randn(2, 3).shape
+    torch.Size([2, 3])
+    """
+
+    def rand(self, *shape: int) -> torch.Tensor:
+        """Draw numbers between 0 and 1."""
+        return torch.rand(shape, generator=self._generator())
+
+    def randn(self, *shape: int) -> torch.Tensor:
+        """Draw numbers around 0."""
+        return torch.randn(shape, generator=self._generator())
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.randrange(2**31))
 
 
 @dataclass
@@ -56,7 +77,7 @@ class Exercise:
     mutants: dict[str, Mutant] = field(default_factory=dict)
     subgoal: str = ""
     spec: Callable | None = None
-    inputs: Callable[[random.Random], Iterable] | None = None
+    inputs: Callable[[Dice], Iterable] | None = None
     hints: dict[str, int] = field(default_factory=dict)
     atol: float = 1e-5
     observe: Callable | None = None
@@ -77,7 +98,7 @@ class Exercise:
         """List the inputs of one seed; an input that is no tuple is taken as the one argument."""
         if self.inputs is None:
             return []
-        made = self.inputs(random.Random(seed))
+        made = self.inputs(Dice(seed))
         return [case if isinstance(case, tuple) else (case,) for case in made]
 
     def _call(self, answer: Callable, case: tuple) -> CallResult:
@@ -100,7 +121,7 @@ def exercise(
     id: str,
     *,
     spec: Callable,
-    inputs: Callable[[random.Random], Iterable],
+    inputs: Callable[[Dice], Iterable],
     subgoal: str = "",
     observe: Callable | None = None,
     without: Iterable[str] = (),

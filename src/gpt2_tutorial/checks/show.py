@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,10 +103,7 @@ def _tensor(value: object, digits: int) -> str:
     if isinstance(tensor, torch.Tensor) and tensor.dim() > 3:
         return f"tensor of shape {tuple(tensor.shape)}"
     word = "tensor" if isinstance(value, torch.Tensor) else "array"
-    size = 1
-    for length in tensor.shape:
-        size *= length
-    if size <= 16:
+    if math.prod(tensor.shape) <= 16:
         return f"{word}({_nested(tensor.tolist(), digits)})"
     first = ", ".join(_nested(item, digits) for item in tensor.reshape(-1)[:4].tolist())
     return f"{word} of shape {tuple(tensor.shape)}: {first}, …"
