@@ -78,13 +78,10 @@ rent() { # NAME: the same command on every machine
   machine=$!
 }
 told() { grep -q "$1" "$log"; }
-kept() { # the newest step that is whole in the bucket
-  local one
-  for one in "$bucket"/gpt2/checkpoints/step_*/manifest.json; do
-    [ ! -e "$one" ] || expr "$one" : '.*/step_0*\([0-9]*\)/'
-  done | sort -n | tail -n 1
+copied() { # two checkpoints have come to their manifest: the older one is whole
+  local all=("$bucket"/gpt2/checkpoints/step_*/manifest.json)
+  [ "${#all[@]}" -ge 2 ]
 }
-has_reached() { [ "$(kept)" -ge "$1" ] 2>/dev/null; }
 goes_on() { # its first step is the one after the checkpoint
   within 300 told 'step .*loss' &&
     [ "$(sed -n 's/^step  *\([0-9]*\) .*loss.*/\1/p' "$log" | head -n 1)" = $((left + 1)) ]
@@ -102,15 +99,18 @@ echo "rehearse.sh: $steps steps of the preset cpu; the machines, the provider an
 rent machine-1
 holds "the first machine is rented, and its guard says when it ends it" within 60 told 'guard.sh: limit: '
 holds "the run learns: the loss is printed" within 300 told 'step .*loss'
-holds "its checkpoints are in the bucket" within 300 has_reached "$every"
+holds "its checkpoints are in the bucket" within 300 copied
 vanish
-left=$(kept)
 if [ -e "$bucket/gpt2/DONE" ]; then
   echo "It was done before it could vanish. Again, with a longer run:"
   rm -rf "$top"
   STEPS=$((5 * steps)) exec bash launch/rehearse.sh "$@"
 fi
 rm -rf "$top/machine-1" "$list/machine-1"
+# The end may have come in the middle of a copy: keep.sh says which is the newest that is whole.
+left=$(bash launch/keep.sh pull "$top/look" "$bucket/gpt2" 2>&1 |
+  sed -n 's/.*step_0*\([0-9]*\) came back from.*/\1/p')
+rm -rf "$top/look"
 holds "the first machine is gone, with its disk; step $left is in the bucket" test -n "$left"
 rent machine-2
 holds "the second machine fetches it, by the same command" within 120 told "step_0*$left came back from"

@@ -52,6 +52,7 @@ echo "run.sh: $out is done"
 """
 FAULTS = {  # the line of the list where each is found, in the order of the tests
     "": None,
+    "a copy cut off": None,  # the machine vanished while it wrote a manifest
     "no limit": 1,
     "no checkpoint": 3,
     "from the beginning": 6,
@@ -63,7 +64,9 @@ FAULTS = {  # the line of the list where each is found, in the order of the test
     "no model": 14,
 }
 STAY = ("", "no limit", "from the beginning", "still on the list")  # in `make test`
+CUT_OFF = 'vanish\n: >"$(ls -d "$bucket"/gpt2/checkpoints/*/manifest.json | tail -n 1)"\nif'
 PLANTED = {  # in a script: what is there, and what is there instead
+    "a copy cut off": ("rehearse.sh", "vanish\nif", CUT_OFF),
     "no limit": ("guard.sh", 'say "limit: ', ': "'),
     "never ended": ("guard.sh", "# --- the end of the machine\n", "exit 71\n"),
     "still on the list": ("rehearse.sh", 'rm "provider/$1"', "true"),
