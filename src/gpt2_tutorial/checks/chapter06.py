@@ -51,7 +51,7 @@ def merge(ids, pair, new):
 
 
 def encode_by_loops(ids, merges):
-    for pair in sorted(merges, key=merges.get):  # whether it is there or not
+    for pair in sorted(merges.data, key=merges.get):  # there or not; `data`: nobody takes note
         ids = merge_by_loops(ids, pair, merges[pair])
     return ids
 
@@ -70,8 +70,7 @@ def encoded(encode, ids, merges):
     """The ids, and a remark where nothing can be merged and all merges were tried."""
     merges = Merges(merges)
     made = encode(ids, merges)
-    in_vain = merges.gone_through and made == ids and encode is not encode_by_loops
-    return (made, "every merge tried") if in_vain else made
+    return (made, "every merge tried") if merges.gone_through and made == ids else made
 
 
 def learned(row: list[int], wanted: int) -> dict[tuple[int, int], int]:
